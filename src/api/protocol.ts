@@ -1,0 +1,184 @@
+import { z } from 'zod'
+import type { DeployState, ReleaseNumber, Slot } from '../core/app.ts'
+import type { ErrorCode } from '../core/errors.ts'
+
+/**
+ * The daemon's API: HTTP and JSON over the unix socket. docs/api.md tells it to people.
+ *
+ *   GET    /v1/version                         Version
+ *   GET    /v1/apps                            StatusReport
+ *   GET    /v1/apps/APP                        AppStatus
+ *   POST   /v1/apps                            RegisterRequest → Accepted
+ *   POST   /v1/apps/APP/deploys                DeployCommand → lines of ProgressLine, until the deploy ends
+ *   POST   /v1/apps/APP/switch                 SwitchCommand → lines of ProgressLine
+ *   POST   /v1/apps/APP/rollback               RollbackCommand → lines of ProgressLine
+ *   POST   /v1/apps/APP/run                    RunCommand → Accepted
+ *   POST   /v1/apps/APP/load                   {} → Accepted
+ *   DELETE /v1/apps/APP                        RemoveCommand → Accepted
+ *   GET    /v1/apps/APP/releases               { releases: ReleaseSummary[] }
+ *   GET    /v1/apps/APP/logs?slot&lines&follow lines of LogEntry
+ *   GET    /v1/events?app&lines&follow         lines of JournalEvent
+ *   POST   /v1/check                           RegisterRequest → CheckReport: what register would say, changing nothing
+ *
+ * Each change carries `If-Match: "GENERATION"` of the app as the caller saw it, or `If-Match: *`; another
+ * generation is answered with 412 and CONFLICT. A failure is answered with ErrorBody. Streams are one JSON
+ * document a line (application/x-ndjson).
+ */
+
+const slot = z.enum(['blue', 'green'])
+
+export const registerRequest = z.strictObject({
+  name: z.string(),
+  /** The text of the app's file, kept as it is with its comments. */
+  toml: z.string().max(64 * 1024),
+})
+export type RegisterRequest = z.infer<typeof registerRequest>
+
+export const deployCommand = z.strictObject({
+  /** null: what lies in the upload directory. Read with the rights of the caller. */
+  path: z.string().nullable(),
+  switch: z.boolean(),
+  force: z.boolean(),
+  /** Return when the deploy is under way (false), or follow it to its end. */
+  wait: z.enum(['no', 'ready', 'live']),
+})
+export type DeployCommand = z.infer<typeof deployCommand>
+
+export const switchCommand = z.strictObject({ to: slot.nullable(), force: z.boolean() })
+export type SwitchCommand = z.infer<typeof switchCommand>
+
+export const rollbackCommand = z.strictObject({ release: z.int().positive().nullable(), force: z.boolean() })
+export type RollbackCommand = z.infer<typeof rollbackCommand>
+
+export const runCommand = z.strictObject({
+  action: z.enum(['start', 'stop', 'restart', 'reload', 'pause', 'resume']),
+  /** null: both. */
+  slot: slot.nullable(),
+})
+export type RunCommand = z.infer<typeof runCommand>
+
+export const removeCommand = z.strictObject({ purge: z.boolean() })
+export type RemoveCommand = z.infer<typeof removeCommand>
+
+export interface Version {
+  readonly version: string
+  readonly supervisor: 'systemd' | 'embedded'
+  readonly pid: number
+}
+
+export interface ErrorBody {
+  readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint: string | null }
+}
+
+export interface Accepted {
+  readonly app: AppStatus | null
+}
+
+export interface CheckReport {
+  /** Ports of slots that nobody uses, outside the ephemeral range; for the wizard to propose. */
+  readonly freePorts: readonly number[]
+  readonly problems: readonly {
+    readonly key: string | null
+    readonly message: string
+    readonly hint: string | null
+  }[]
+}
+
+export interface StatusReport {
+  readonly apps: readonly AppStatus[]
+  /** Apps whose state or file could not be read: set aside, the others run. */
+  readonly setAside: readonly { readonly name: string; readonly reason: string }[]
+}
+
+export interface AppStatus {
+  readonly name: string
+  readonly listen: string
+  readonly uploadDir: string
+  readonly active: Slot
+  readonly generation: number
+  readonly paused: boolean
+  readonly dataPlane: 'steering' | 'relay'
+  readonly dataPlaneReason: string | null
+  readonly slots: Readonly<Record<Slot, SlotStatus>>
+  readonly deploy: DeployStatus | null
+  /** What to do next, in a sentence or two with the command; null if all is well. */
+  readonly nextStep: string | null
+}
+
+export interface SlotStatus {
+  readonly unit: string
+  readonly state: 'empty' | 'starting' | 'running' | 'stopped' | 'failed'
+  readonly ready: boolean
+  readonly release: ReleaseNumber | null
+  readonly digest: string | null
+  readonly port: number
+  readonly pid: number | null
+  readonly since: string | null
+  readonly restarts: number
+  readonly connections: number
+  readonly memoryBytes: number | null
+  readonly lastProbe: { readonly ok: boolean; readonly detail: string } | null
+  /** Named ways out of the sandbox that this slot uses. */
+  readonly sandboxExceptions: readonly string[]
+}
+
+export interface DeployStatus {
+  readonly id: number
+  readonly kind: 'deploy' | 'rollback' | 'switch'
+  readonly release: ReleaseNumber
+  readonly slot: Slot
+  readonly state: DeployState
+  readonly reason: string | null
+  readonly startedAt: string
+  /** ISO time at which the present phase times out; null where it does not. */
+  readonly deadline: string | null
+}
+
+export interface ReleaseSummary {
+  readonly release: ReleaseNumber
+  readonly digest: string
+  readonly takenInAt: string
+  readonly files: number
+  readonly bytes: number
+  readonly slots: readonly Slot[]
+  readonly bad: boolean
+}
+
+/** One line of the answer to deploy, switch and rollback. The last one has `done`. */
+export type ProgressLine =
+  | { readonly kind: 'take-in'; readonly files: number; readonly bytes: number }
+  | {
+      readonly kind: 'taken-in'
+      readonly release: ReleaseNumber
+      readonly files: number
+      readonly bytes: number
+    }
+  | { readonly kind: 'draining'; readonly connections: number; readonly secondsLeft: number }
+  | { readonly kind: 'deploy'; readonly deploy: DeployStatus }
+  | { readonly kind: 'probe'; readonly slot: Slot; readonly ok: boolean; readonly detail: string }
+  | { readonly kind: 'waiting'; readonly reason: string }
+  | {
+      readonly kind: 'done'
+      readonly ok: boolean
+      readonly message: string
+      readonly error: ErrorBody['error'] | null
+      readonly app: AppStatus
+    }
+
+export interface LogEntry {
+  readonly at: string
+  readonly slot: Slot
+  readonly text: string
+}
+
+/** The journal is for people: it never decides anything. */
+export interface JournalEvent {
+  readonly seq: number
+  readonly at: string
+  readonly app: string | null
+  readonly type: string
+  readonly message: string
+  readonly deploy: number | null
+  /** Who asked: uid and pid of the peer, null where dorc itself did. */
+  readonly by: { readonly uid: number; readonly pid: number; readonly user: string | null } | null
+}

@@ -1,0 +1,121 @@
+import type { Definition } from './definition.ts'
+import type { ErrorCode } from './errors.ts'
+
+/** The vocabulary of the policy. What is stored is intent; what is observed is never stored. */
+
+export type Slot = 'blue' | 'green'
+export const SLOTS = ['blue', 'green'] as const satisfies readonly Slot[]
+export const otherSlot = (slot: Slot): Slot => (slot === 'blue' ? 'green' : 'blue')
+
+/** 1, 2, 3, … within one app; never used twice. */
+export type ReleaseNumber = number
+
+/**
+ * Milliseconds of CLOCK_MONOTONIC. Comparable between processes of one boot and worthless after it,
+ * so whatever is stored with it carries the boot id.
+ */
+export type MonotonicMs = number
+
+/** What the operator asked for. One file per app; only `core/` changes it. */
+export interface App {
+  readonly name: string
+  /** Rises by one with each change of intent. */
+  readonly generation: number
+  readonly definition: Definition
+  readonly activeSlot: Slot
+  readonly paused: boolean
+  readonly slots: Readonly<Record<Slot, SlotIntent>>
+  /** The newest deploy, ended or not. */
+  readonly deploy: Deploy | null
+  /** A deploy that waits until the present one may be replaced. */
+  readonly next: DeployRequest | null
+  readonly lastDeployId: number
+  /** Releases that took themselves back; never picked again unless forced. */
+  readonly bad: readonly ReleaseNumber[]
+  readonly removal: { readonly purge: boolean } | null
+}
+
+export interface SlotIntent {
+  /** null: nothing was ever deployed here. */
+  readonly release: ReleaseNumber | null
+  readonly run: 'running' | 'stopped'
+  /** Changes whenever the slot is to be made anew (deploy, restart, new definition): the identity of what should run. */
+  readonly incarnation: number
+}
+
+export interface DeployRequest {
+  readonly id: number
+  readonly kind: 'deploy' | 'rollback' | 'switch'
+  readonly release: ReleaseNumber
+  readonly switchWhenReady: boolean
+  readonly force: boolean
+  /** Wall clock, for people; decides nothing. */
+  readonly requestedAt: string
+}
+
+/** A deploy is the one thing that the world cannot tell again after a crash: intent, deadline, outcome. */
+export type Deploy = DeployRequest & { readonly slot: Slot } & DeployPhase
+
+export type DeployPhase =
+  | { readonly state: 'draining'; readonly until: MonotonicMs }
+  | { readonly state: 'preparing'; readonly until: MonotonicMs }
+  | { readonly state: 'ready' }
+  | { readonly state: 'switching'; readonly until: MonotonicMs }
+  | { readonly state: 'baking'; readonly until: MonotonicMs; readonly restartsBefore: number }
+  | { readonly state: 'live' }
+  | { readonly state: 'failed'; readonly code: ErrorCode; readonly reason: string }
+  | { readonly state: 'rolled-back'; readonly code: ErrorCode; readonly reason: string }
+
+export type DeployState = DeployPhase['state']
+
+/** What supervisor, data plane, release store and prober report now. */
+export interface Observed {
+  readonly slots: Readonly<Record<Slot, ObservedSlot>>
+  readonly route: ObservedRoute | null
+}
+
+/** null slot: connections are held. */
+export interface ObservedRoute {
+  readonly listen: string
+  readonly slot: Slot | null
+  readonly paused: boolean
+}
+
+export interface ObservedSlot {
+  /** The incarnation whose files and unit are completely in place; null when there is none or only half of one. */
+  readonly installed: number | null
+  readonly unit: UnitState
+  /** Restarts by the supervisor since dorc started this incarnation. */
+  readonly restarts: number
+  /** How the process ended last, for people: `exit status 1`, `signal KILL`. */
+  readonly lastExit: string | null
+  readonly health: Health
+  /** Open connections that came through the listen address. */
+  readonly connections: number
+}
+
+/** systemd's own words (org.freedesktop.systemd1, ActiveState). */
+export type UnitState = 'inactive' | 'activating' | 'active' | 'deactivating' | 'failed'
+
+/** Judged anew for every start of the process; `unknown` until the first probe of that start. */
+export type Health =
+  | { readonly state: 'unknown' }
+  | { readonly state: 'passing'; readonly since: MonotonicMs; readonly detail: string }
+  | { readonly state: 'failing'; readonly failures: number; readonly detail: string }
+
+/** What is to be done to the host. Each may run twice; each is idempotent. */
+export type Step =
+  | { readonly kind: 'route'; readonly slot: Slot | null; readonly paused: boolean }
+  | { readonly kind: 'unroute' }
+  | { readonly kind: 'stop-slot'; readonly slot: Slot }
+  | {
+      readonly kind: 'install-slot'
+      readonly slot: Slot
+      readonly release: ReleaseNumber
+      readonly incarnation: number
+    }
+  | { readonly kind: 'start-slot'; readonly slot: Slot }
+  | { readonly kind: 'uninstall-slot'; readonly slot: Slot; readonly purge: boolean }
+  | { readonly kind: 'forget-app'; readonly purge: boolean }
+
+export type StepKind = Step['kind']

@@ -1,0 +1,82 @@
+import type { Slot } from './app.ts'
+
+/** An app as its file defines it, checked and with every default filled in. */
+export interface Definition {
+  readonly listen: ListenAddress
+  readonly uploadDir: string
+  /** Deploy what appears in the upload directory by itself. */
+  readonly watch: boolean
+  /** How long an upload must be still before it counts as complete. */
+  readonly settleMs: number
+  readonly autoSwitch: boolean
+  readonly bakeMs: number
+  readonly drainTimeoutMs: number
+  readonly deployTimeoutMs: number
+  readonly minHealthyMs: number
+  /** How long the data plane holds a new connection while the active slot does not listen. */
+  readonly holdTimeoutMs: number
+  readonly keepReleases: number
+  readonly slots: Readonly<Record<Slot, SlotDefinition>>
+}
+
+export interface SlotDefinition {
+  readonly port: number
+  /** Absolute. */
+  readonly workingDir: string
+  /** Relative to the root of a release. */
+  readonly executable: string
+  /** Words, with `{executable}` and the like still in them: see `slot-process.ts`. */
+  readonly start: readonly string[]
+  /** null: the supervisor's own stop (SIGTERM to all, then SIGKILL). */
+  readonly stop: readonly string[] | null
+  readonly reload: readonly string[] | null
+  readonly environment: Readonly<Record<string, string>>
+  /** null: a user of its own that exists only while the app runs. */
+  readonly user: string | null
+  readonly stopTimeoutMs: number
+  readonly probe: Probe
+  readonly sandbox: Sandbox
+}
+
+export type Probe =
+  | {
+      readonly kind: 'http'
+      readonly path: string
+      /** null: any answer below 500. */
+      readonly expectedStatus: number | null
+      readonly host: string | null
+      readonly intervalMs: number
+      readonly timeoutMs: number
+    }
+  | { readonly kind: 'tcp'; readonly intervalMs: number; readonly timeoutMs: number }
+  | {
+      readonly kind: 'command'
+      readonly command: readonly string[]
+      readonly intervalMs: number
+      readonly timeoutMs: number
+    }
+  /** http `/`, and tcp if the app does not speak HTTP. */
+  | { readonly kind: 'auto'; readonly intervalMs: number; readonly timeoutMs: number }
+
+/** Ways out of the default sandbox; each is a named key, off by default. */
+export interface Sandbox {
+  /** Paths outside the working directory that the app may write to. */
+  readonly writablePaths: readonly string[]
+  /** See the real /home, /root and /run/user. */
+  readonly home: boolean
+  /** Real devices in /dev. */
+  readonly devices: boolean
+  /** No sandbox at all: the unit runs as systemd's defaults have it. */
+  readonly off: boolean
+}
+
+/** `host` is an IPv4 or IPv6 address without brackets; `::` takes IPv4 too. */
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** The way people write it, and the key that a route is known by: `0.0.0.0:8080`, `[::]:8080`. */
+export function formatListen({ host, port }: ListenAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

@@ -1,0 +1,67 @@
+import type { ReleaseNumber, Slot } from './app.ts'
+import type { Definition, Sandbox } from './definition.ts'
+
+/** All that a supervisor has to know to run one slot. */
+export interface SlotProcess {
+  readonly app: string
+  readonly slot: Slot
+  readonly release: ReleaseNumber
+  readonly incarnation: number
+  readonly port: number
+  /** The first word is an absolute path. */
+  readonly startArgv: readonly string[]
+  readonly stopArgv: readonly string[] | null
+  readonly reloadArgv: readonly string[] | null
+  readonly workingDir: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly user: string | null
+  readonly stopTimeoutMs: number
+  readonly sandbox: Sandbox
+}
+
+/** What a slot of `definition` runs when `release` is in it. */
+export function slotProcess(
+  app: { readonly name: string; readonly definition: Definition },
+  slot: Slot,
+  { release, incarnation }: { release: ReleaseNumber; incarnation: number },
+): SlotProcess {
+  const defined = app.definition.slots[slot]
+  const values: Readonly<Record<string, string>> = {
+    executable: `${defined.workingDir}/${defined.executable}`,
+    port: String(defined.port),
+    slot,
+    app: app.name,
+    dir: defined.workingDir,
+    release: String(release),
+  }
+  const expand = (words: readonly string[]): string[] => words.map((word) => expandPlaceholders(word, values))
+  return {
+    app: app.name,
+    slot,
+    release,
+    incarnation,
+    port: defined.port,
+    startArgv: expand(defined.start),
+    stopArgv: defined.stop === null ? null : expand(defined.stop),
+    reloadArgv: defined.reload === null ? null : expand(defined.reload),
+    workingDir: defined.workingDir,
+    environment: {
+      PORT: values['port'] ?? '',
+      DORC_APP: app.name,
+      DORC_SLOT: slot,
+      DORC_RELEASE: String(release),
+      DORC_DIR: defined.workingDir,
+      ...defined.environment,
+    },
+    user: defined.user,
+    stopTimeoutMs: defined.stopTimeoutMs,
+    sandbox: defined.sandbox,
+  }
+}
+
+export const PLACEHOLDERS = ['executable', 'port', 'slot', 'app', 'dir', 'release'] as const
+
+/** Unknown names in braces stay as they are: a start command may contain JSON. */
+function expandPlaceholders(word: string, values: Readonly<Record<string, string>>): string {
+  return word.replaceAll(/\{([a-z]+)\}/g, (whole, name: string) => values[name] ?? whole)
+}

@@ -1,0 +1,41 @@
+import { join } from 'node:path'
+import type { Slot } from '../core/app.ts'
+
+/** Every place that dorc keeps something in. Under systemd the root is `/`; embedded, a directory of the user's. */
+export interface Paths {
+  readonly root: string
+  readonly appFiles: string
+  /** 0700: intent, releases, journal. */
+  readonly state: string
+  readonly intents: string
+  readonly releases: string
+  /** Slot directories and the records of what is installed in them. */
+  readonly slots: string
+  readonly journal: string
+  readonly run: string
+  readonly socket: string
+  readonly relayRun: string
+  readonly logs: string
+}
+
+export function pathsUnder(root: string): Paths {
+  const state = join(root, 'var/lib/dorc')
+  const run = join(root, 'run/dorc')
+  return {
+    root,
+    appFiles: join(root, 'etc/dorc/apps'),
+    state,
+    intents: join(state, 'intents'),
+    releases: join(state, 'releases'),
+    slots: join(state, 'apps'),
+    journal: join(state, 'journal.db'),
+    run,
+    socket: join(run, 'dorc.sock'),
+    relayRun: join(run, 'relay'),
+    logs: join(state, 'logs'),
+  }
+}
+
+export const defaultUploadDir = (paths: Paths, app: string): string => join(paths.root, 'var/tmp', app)
+export const defaultWorkingDir = (paths: Paths, app: string, slot: Slot): string =>
+  join(paths.slots, app, slot)

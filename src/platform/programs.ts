@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url'
+
+const sources = {
+  dorcd: '../daemon/main.ts',
+  'dorc-relay': '../dataplane/relay/main.ts',
+  'dorc-copier': '../releases/copier-main.ts',
+} as const
+
+export type Program = keyof typeof sources
+
+/** The argv that runs one of dorc's own programs with this very runtime: from dist/ when bundled, else from src/. */
+export function programArgv(program: Program): [string, ...string[]] {
+  const here = import.meta.url
+  const url = here.endsWith('.ts') ? new URL(sources[program], here) : new URL(`./${program}.js`, here)
+  return [process.execPath, fileURLToPath(url)]
+}
