@@ -1,4 +1,4 @@
-import type { Definition } from './definition.ts'
+import type { Definition, SlotDefinition } from './definition.ts'
 import type { ErrorCode } from './errors.ts'
 
 /** The vocabulary of the policy. What is stored is intent; what is observed is never stored. */
@@ -24,7 +24,10 @@ export interface App {
   readonly definition: Definition
   readonly activeSlot: Slot
   readonly paused: boolean
-  readonly slots: Readonly<Record<Slot, SlotIntent>>
+  /** null: nothing was ever deployed into the slot. */
+  readonly slots: Readonly<Record<Slot, SlotIntent | null>>
+  /** What was active before; where `rollback` without a number leads. */
+  readonly previousRelease: ReleaseNumber | null
   /** The newest deploy, ended or not. */
   readonly deploy: Deploy | null
   /** A deploy that waits until the present one may be replaced. */
@@ -36,11 +39,12 @@ export interface App {
 }
 
 export interface SlotIntent {
-  /** null: nothing was ever deployed here. */
-  readonly release: ReleaseNumber | null
+  readonly release: ReleaseNumber
   readonly run: 'running' | 'stopped'
-  /** Changes whenever the slot is to be made anew (deploy, restart, new definition): the identity of what should run. */
+  /** Changes whenever the slot is to be made anew (deploy, restart): the identity of what should run. */
   readonly incarnation: number
+  /** As it was when this incarnation was decided: a later `load` does not change what runs. */
+  readonly definition: SlotDefinition
 }
 
 export interface DeployRequest {
@@ -74,11 +78,17 @@ export interface Observed {
   readonly route: ObservedRoute | null
 }
 
-/** null slot: connections are held. */
 export interface ObservedRoute {
   readonly listen: string
-  readonly slot: Slot | null
+  /** null: new connections are held. */
+  readonly target: Target | null
   readonly paused: boolean
+}
+
+export interface Target {
+  readonly slot: Slot
+  readonly host: string
+  readonly port: number
 }
 
 export interface ObservedSlot {
@@ -89,10 +99,24 @@ export interface ObservedSlot {
   readonly restarts: number
   /** How the process ended last, for people: `exit status 1`, `signal KILL`. */
   readonly lastExit: string | null
+  readonly listener: Listener
   readonly health: Health
   /** Open connections that came through the listen address. */
   readonly connections: number
+  /** Why the last step towards the wanted incarnation failed. */
+  readonly problem: Problem | null
 }
+
+export interface Problem {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/** Who listens on the slot's port. `foreign` is never given a connection. */
+export type Listener =
+  | { readonly state: 'none' }
+  | { readonly state: 'owned'; readonly host: string; readonly port: number }
+  | { readonly state: 'foreign'; readonly detail: string }
 
 /** systemd's own words (org.freedesktop.systemd1, ActiveState). */
 export type UnitState = 'inactive' | 'activating' | 'active' | 'deactivating' | 'failed'
@@ -105,15 +129,10 @@ export type Health =
 
 /** What is to be done to the host. Each may run twice; each is idempotent. */
 export type Step =
-  | { readonly kind: 'route'; readonly slot: Slot | null; readonly paused: boolean }
+  | { readonly kind: 'route'; readonly target: Target | null; readonly paused: boolean }
   | { readonly kind: 'unroute' }
   | { readonly kind: 'stop-slot'; readonly slot: Slot }
-  | {
-      readonly kind: 'install-slot'
-      readonly slot: Slot
-      readonly release: ReleaseNumber
-      readonly incarnation: number
-    }
+  | { readonly kind: 'install-slot'; readonly slot: Slot; readonly intent: SlotIntent }
   | { readonly kind: 'start-slot'; readonly slot: Slot }
   | { readonly kind: 'uninstall-slot'; readonly slot: Slot; readonly purge: boolean }
   | { readonly kind: 'forget-app'; readonly purge: boolean }

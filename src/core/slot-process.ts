@@ -1,5 +1,5 @@
-import type { ReleaseNumber, Slot } from './app.ts'
-import type { Definition, Sandbox } from './definition.ts'
+import type { ReleaseNumber, Slot, SlotIntent } from './app.ts'
+import type { Sandbox } from './definition.ts'
 
 /** All that a supervisor has to know to run one slot. */
 export interface SlotProcess {
@@ -19,24 +19,20 @@ export interface SlotProcess {
   readonly sandbox: Sandbox
 }
 
-/** What a slot of `definition` runs when `release` is in it. */
-export function slotProcess(
-  app: { readonly name: string; readonly definition: Definition },
-  slot: Slot,
-  { release, incarnation }: { release: ReleaseNumber; incarnation: number },
-): SlotProcess {
-  const defined = app.definition.slots[slot]
+/** What a slot of `app` runs to be as `intent` wants it. */
+export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotProcess {
+  const { definition: defined, release, incarnation } = intent
   const values: Readonly<Record<string, string>> = {
     executable: `${defined.workingDir}/${defined.executable}`,
     port: String(defined.port),
     slot,
-    app: app.name,
+    app,
     dir: defined.workingDir,
     release: String(release),
   }
   const expand = (words: readonly string[]): string[] => words.map((word) => expandPlaceholders(word, values))
   return {
-    app: app.name,
+    app,
     slot,
     release,
     incarnation,
@@ -47,7 +43,7 @@ export function slotProcess(
     workingDir: defined.workingDir,
     environment: {
       PORT: values['port'] ?? '',
-      DORC_APP: app.name,
+      DORC_APP: app,
       DORC_SLOT: slot,
       DORC_RELEASE: String(release),
       DORC_DIR: defined.workingDir,

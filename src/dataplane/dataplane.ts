@@ -1,4 +1,4 @@
-import type { Slot } from '../core/app.ts'
+import type { Slot, Target } from '../core/app.ts'
 import type { ListenAddress } from '../core/definition.ts'
 
 /**
@@ -23,17 +23,11 @@ export interface Route {
   readonly app: string
   readonly listen: ListenAddress
   /** null: hold new connections. */
-  readonly target: RouteTarget | null
+  readonly target: Target | null
+  /** Hold new connections although the target may listen. */
   readonly paused: boolean
   /** A connection that waits longer than this for a listening target is closed. */
   readonly holdTimeoutMs: number
-}
-
-export interface RouteTarget {
-  readonly slot: Slot
-  /** The address on this host where the slot's own listener accepts. */
-  readonly host: string
-  readonly port: number
 }
 
 export interface PlaneReport {
@@ -43,7 +37,7 @@ export interface PlaneReport {
 export interface RouteReport {
   readonly app: string
   readonly listen: ListenAddress
-  readonly target: RouteTarget | null
+  readonly target: Target | null
   readonly paused: boolean
   /** Open connections by the slot that they were given to, over all generations of the plane. */
   readonly connections: Readonly<Record<Slot, number>>
