@@ -1,0 +1,74 @@
+import { buildApplication, buildRouteMap, type CommandContext, text_en } from '@stricli/core'
+import { VERSION } from '../platform/version.ts'
+import { deployCommand } from './commands/deploy.ts'
+import { loadCommand } from './commands/load.ts'
+import { eventsCommand, logsCommand } from './commands/logs.ts'
+import { registerCommand } from './commands/register.ts'
+import { releasesCommand } from './commands/releases.ts'
+import { removeCommand } from './commands/remove.ts'
+import { rollbackCommand } from './commands/rollback.ts'
+import { reloadCommand, restartCommand, startCommand, stopCommand } from './commands/run.ts'
+import { startDaemonCommand } from './commands/start-daemon.ts'
+import { statusCommand } from './commands/status.ts'
+import { switchCommand } from './commands/switch.ts'
+import { exitCodeOf } from './exit-codes.ts'
+import { unknownCommand, wrongArguments } from './usage-error.ts'
+
+/** In the order in which a newcomer meets them. What a command does is loaded when it runs. */
+const routes = {
+  register: registerCommand,
+  deploy: deployCommand,
+  switch: switchCommand,
+  rollback: rollbackCommand,
+  status: statusCommand,
+  releases: releasesCommand,
+  logs: logsCommand,
+  events: eventsCommand,
+  start: startCommand,
+  stop: stopCommand,
+  restart: restartCommand,
+  reload: reloadCommand,
+  load: loadCommand,
+  remove: removeCommand,
+  startDaemon: startDaemonCommand,
+}
+
+/** `fail` is told what went wrong; what Stricli itself would print about it is not to be shown. */
+export function dorcApplication(fail: (error: unknown) => void) {
+  const told = (error: unknown): string => {
+    fail(error)
+    return ''
+  }
+  const commandName = process.argv.slice(2).find((word) => !word.startsWith('-')) ?? ''
+  return buildApplication<CommandContext>(
+    buildRouteMap({
+      routes,
+      docs: {
+        brief: 'Blue/green deployment for one Linux host',
+        fullDescription:
+          'Blue/green deployment for one Linux host.\n\nEXAMPLES\n  $ dorc register\n  $ dorc deploy web && dorc switch web\n  $ dorc status',
+      },
+    }),
+    {
+      name: 'dorc',
+      versionInfo: { currentVersion: VERSION },
+      scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+      documentation: {
+        caseStyle: 'convert-camel-to-kebab',
+        useAliasInUsageLine: false,
+        onlyRequiredInUsageLine: true,
+      },
+      determineExitCode: exitCodeOf,
+      localization: {
+        text: {
+          ...text_en,
+          noCommandRegisteredForInput: ({ input, corrections }) => told(unknownCommand(input, corrections)),
+          exceptionWhileParsingArguments: (problem) => told(wrongArguments(commandName, problem)),
+          exceptionWhileLoadingCommandFunction: told,
+          exceptionWhileRunningCommand: told,
+          commandErrorResult: told,
+        },
+      },
+    },
+  )
+}

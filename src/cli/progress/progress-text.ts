@@ -1,0 +1,57 @@
+import type { ProgressLine } from '../../api/protocol.ts'
+import type { Paint } from '../paint.ts'
+import { plainText } from '../plain-text.ts'
+import { counted, formatBytes } from '../quantity.ts'
+
+/** One line of progress in words; null for the end, which the command tells in its own words. */
+export function progressText(line: ProgressLine, paint: Paint): string | null {
+  switch (line.kind) {
+    case 'take-in':
+      return `Taking the release in: ${counted(line.files, 'file')}, ${formatBytes(line.bytes)}`
+    case 'taken-in':
+      return `Release ${line.release} is taken in: ${counted(line.files, 'file')}, ${formatBytes(line.bytes)}`
+    case 'draining':
+      return `Waiting for ${counted(line.connections, 'old connection')} to end (they are cut in ${line.secondsLeft} s)`
+    case 'deploy':
+      return deployText(line.deploy, paint)
+    case 'probe':
+      return `Probe of ${paint[line.slot](line.slot)}: ${line.ok ? 'passed' : paint.warn('not yet')}, ${plainText(line.detail)}`
+    case 'waiting':
+      return plainText(line.reason)
+    case 'done':
+      return null
+    default:
+      return line satisfies never
+  }
+}
+
+function deployText(
+  { state, release, slot }: Extract<ProgressLine, { kind: 'deploy' }>['deploy'],
+  paint: Paint,
+) {
+  const where = paint[slot](slot)
+  switch (state) {
+    case 'draining':
+      return `Waiting until ${where} has no connections`
+    case 'preparing':
+      return `Starting release ${release} in ${where} and probing it`
+    case 'ready':
+      return `Release ${release} is ready in ${where}`
+    case 'switching':
+      return `Sending new connections to ${where}`
+    case 'baking':
+      return `New connections go to ${where}; release ${release} is watched`
+    case 'live':
+      return `Release ${release} is live in ${where}`
+    case 'failed':
+    case 'rolled-back':
+      return `Release ${release} ${state === 'failed' ? 'failed' : 'took itself back'}`
+    default:
+      return state satisfies never
+  }
+}
+
+/** Whether the line stands for the state it tells until another takes its place, as against a step that is worth keeping. */
+export function isPassing({ kind }: ProgressLine): boolean {
+  return kind === 'take-in' || kind === 'draining' || kind === 'probe'
+}

@@ -1,0 +1,12 @@
+import { wasDoneAsRoot } from '../as-root.ts'
+import { type CommonFlags, openSession } from '../session.ts'
+
+export async function load(flags: CommonFlags, app: string): Promise<void> {
+  const session = openSession(flags)
+  if (wasDoneAsRoot(session)) return
+  const seen = await session.daemon.app(app)
+  const accepted = await session.daemon.load(app, seen)
+  if (session.isJson) session.document(accepted)
+  session.say(`The definition of ${session.paint.name(app)} was read again`)
+  session.say(`What runs takes it over when it is made anew: dorc restart ${app}, or the next deploy`)
+}
