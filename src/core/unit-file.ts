@@ -1,0 +1,179 @@
+import type { Slot } from './app.ts'
+import type { SlotProcess } from './slot-process.ts'
+import {
+  type Assignment,
+  barePath,
+  environmentEntry,
+  execCommand,
+  listedPath,
+  unitText,
+  userName,
+} from './unit-syntax.ts'
+
+/** The environment variable by which a loaded unit tells its incarnation. */
+export const INCARNATION_VARIABLE = 'DORC_INCARNATION'
+
+export interface UnitOptions {
+  /** dorc's own directory, 0700: an app sees nothing of it but its slot's directory. */
+  readonly stateDir: string
+  /** systemd 254 and later can lengthen the pause between restarts (RestartSteps=). */
+  readonly hasRestartSteps: boolean
+}
+
+export function slotUnitName(app: string, slot: Slot): string {
+  return `${slot}-${app}.service`
+}
+
+/**
+ * The text of a slot's unit. Throws DEFINITION_INVALID for what a unit cannot hold. The default sandbox is exposed at
+ * 1.4 of 10 (systemd-analyze security). Left out of it: MemoryDenyWriteExecute=, which kills every JIT, and
+ * ProcSubset=pid, which hides /proc/meminfo and the like from runtimes and gains nothing in that measure.
+ */
+export function slotUnitText(process: SlotProcess, options: UnitOptions): string {
+  const { app, slot, sandbox } = process
+  return unitText([
+    {
+      name: 'Unit',
+      assignments: [
+        ['Description', `${app} (${slot})`],
+        ['After', 'network.target'],
+        // An app that crashes for an hour must still come back by itself when its database does.
+        ['StartLimitIntervalSec', '0'],
+      ],
+    },
+    {
+      name: 'Service',
+      assignments: [
+        ...commandLines(process),
+        ...restartLines(options),
+        ...environmentLines(process),
+        ...userLines(process),
+        ...directoryLines(process, options),
+        ...(sandbox.off ? [] : sandboxLines(process)),
+        ['LimitNOFILE', '65536'],
+        ['TasksMax', '4096'],
+      ],
+    },
+    { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
+  ])
+}
+
+function commandLines({ startArgv, stopArgv, reloadArgv, stopTimeoutMs }: SlotProcess): Assignment[] {
+  return [
+    // The start job fails if the program cannot be executed, and ends as soon as it is.
+    ['Type', 'exec'],
+    ['ExecStart', execCommand(startArgv)],
+    ...(stopArgv === null ? [] : [['ExecStop', execCommand(stopArgv)] as const]),
+    ...(reloadArgv === null ? [] : [['ExecReload', execCommand(reloadArgv)] as const]),
+    ['TimeoutStopSec', `${stopTimeoutMs}ms`],
+  ]
+}
+
+function restartLines({ hasRestartSteps }: UnitOptions): Assignment[] {
+  return [
+    ['Restart', 'always'],
+    ['RestartSec', '1s'],
+    ...(hasRestartSteps
+      ? ([
+          ['RestartSteps', '5'],
+          ['RestartMaxDelaySec', '30s'],
+        ] as const)
+      : []),
+  ]
+}
+
+/** The incarnation stands last: of two assignments systemd keeps the later one. */
+function environmentLines({ environment, incarnation }: SlotProcess): Assignment[] {
+  return Object.entries({ ...environment, [INCARNATION_VARIABLE]: String(incarnation) }).map(
+    ([name, value]) => ['Environment', environmentEntry(name, value)],
+  )
+}
+
+/** A dynamic user is the same for all units that name it: both slots share their files in STATE_DIRECTORY. */
+function userLines({ app, user }: SlotProcess): Assignment[] {
+  return [
+    ...(user === null
+      ? ([
+          ['DynamicUser', 'yes'],
+          ['User', dynamicUserName(app)],
+        ] as const)
+      : [['User', userName(user)] as const]),
+    ['StateDirectory', `dorc-${app}`],
+    ['StateDirectoryMode', '0700'],
+  ]
+}
+
+/**
+ * Makes the working directory reachable at its own path. dorc's directory is replaced by an empty one that holds
+ * nothing but this slot; other places may lie behind ProtectHome= or PrivateTmp=, which a bind mount shines through.
+ */
+function directoryLines({ workingDir, sandbox, user }: SlotProcess, { stateDir }: UnitOptions): Assignment[] {
+  const own: Assignment = ['WorkingDirectory', barePath(workingDir)]
+  if (sandbox.off && user === 'root') return [own]
+  const isInStateDir = workingDir.startsWith(`${stateDir}/`)
+  return [
+    own,
+    ...(isInStateDir ? [['TemporaryFileSystem', `${barePath(stateDir)}:ro`] as const] : []),
+    ['BindPaths', listedPath(workingDir)],
+    ...sandbox.writablePaths.map((path) => ['ReadWritePaths', listedPath(path)] as const),
+  ]
+}
+
+function sandboxLines({ sandbox, workingDir, port }: SlotProcess): Assignment[] {
+  const isAtHome = /^\/(home|root|run\/user)(\/|$)/.test(workingDir)
+  const capabilities = port < 1024 ? 'CAP_NET_BIND_SERVICE' : ''
+  return [
+    ['CapabilityBoundingSet', capabilities],
+    ['AmbientCapabilities', capabilities],
+    ['NoNewPrivileges', 'yes'],
+    ['ProtectSystem', 'strict'],
+    // `tmpfs`: as empty as `yes`, and the working directory can be mounted into it.
+    ['ProtectHome', sandbox.home ? 'read-only' : isAtHome ? 'tmpfs' : 'yes'],
+    ['PrivateTmp', 'yes'],
+    ['PrivateDevices', sandbox.devices ? 'no' : 'yes'],
+    ['ProtectKernelTunables', 'yes'],
+    ['ProtectKernelModules', 'yes'],
+    ['ProtectKernelLogs', 'yes'],
+    ['ProtectControlGroups', 'yes'],
+    ['ProtectClock', 'yes'],
+    ['ProtectHostname', 'yes'],
+    ['ProtectProc', 'invisible'],
+    ['PrivateMounts', 'yes'],
+    ['RestrictNamespaces', 'yes'],
+    ['RestrictRealtime', 'yes'],
+    ['RestrictSUIDSGID', 'yes'],
+    ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],
+    ['LockPersonality', 'yes'],
+    ['RemoveIPC', 'yes'],
+    ['SystemCallArchitectures', 'native'],
+    ['SystemCallFilter', '@system-service'],
+    ['SystemCallFilter', '~@privileged @resources'],
+    // An error, as from any kernel that says no; the default is to kill the process.
+    ['SystemCallErrorNumber', 'EPERM'],
+    ['UMask', '0077'],
+  ]
+}
+
+const MAX_USER_NAME = 31
+
+/**
+ * systemd wants at most 31 characters and no dots. A name that does not fit is shortened and told apart by a hash;
+ * the underscore keeps it from ever being the name of another app.
+ */
+export function dynamicUserName(app: string): string {
+  const plain = `dorc-${app}`
+  if (plain.length <= MAX_USER_NAME && !app.includes('.')) return plain
+  const hash = fnv1a64(app).toString(36)
+  const room = MAX_USER_NAME - 'dorc_'.length - 1 - hash.length
+  return `dorc_${app.replaceAll('.', '-').slice(0, room)}-${hash}`
+}
+
+/** Fowler, Noll and Vo's hash, 1a, 64 bits: stable for ever, and enough to tell the apps of one host apart. */
+function fnv1a64(text: string): bigint {
+  let hash = 0xcbf29ce484222325n
+  for (const character of text) {
+    hash ^= BigInt(character.codePointAt(0) ?? 0)
+    hash = (hash * 0x100000001b3n) & 0xffffffffffffffffn
+  }
+  return hash
+}
