@@ -1,12 +1,11 @@
 import { dorcErrorFrom } from '../../api/client.ts'
 import type { ProgressLine } from '../../api/protocol.ts'
+import type { DeployState } from '../../core/app.ts'
 import { DorcError } from '../../core/errors.ts'
 import { untilInterrupted } from '../interrupt.ts'
-import { noPaint } from '../paint.ts'
-import { formatDuration } from '../quantity.ts'
 import type { Session } from '../session.ts'
-import { LiveLine } from './live-line.ts'
-import { isPassing, progressText } from './progress-text.ts'
+import { LiveProgress } from './live-progress.ts'
+import { progressText } from './progress-text.ts'
 
 export type Done = Extract<ProgressLine, { kind: 'done' }>
 
@@ -24,7 +23,7 @@ export interface FollowOptions {
 export function followProgress(session: Session, { app, open, onDone }: FollowOptions): Promise<void> {
   return untilInterrupted(
     async (signal) => {
-      const done = await lastLine(session, open(signal))
+      const done = await lastLine(session, app, open(signal))
       if (signal.aborted) return
       if (done === null) {
         throw new DorcError('DAEMON_FAILED', 'The daemon stopped telling how it goes', {
@@ -34,21 +33,21 @@ export function followProgress(session: Session, { app, open, onDone }: FollowOp
       if (done.error !== null) throw dorcErrorFrom(done.error)
       onDone(done)
     },
-    () => `\nNo longer following; what was begun goes on. See: dorc status ${app}`,
+    () => `No longer following; what was begun goes on. See: dorc status ${app}`,
   )
 }
 
-function lastLine(session: Session, lines: AsyncIterable<ProgressLine>): Promise<Done | null> {
+function lastLine(session: Session, app: string, lines: AsyncIterable<ProgressLine>): Promise<Done | null> {
   if (session.isJson) return consume(lines, (line) => session.document(line))
-  return session.isTerminal ? showLive(session, lines) : showPlain(session, lines)
+  return session.isTerminal ? showLive(session, app, lines) : showPlain(session, lines)
 }
 
 async function consume(
   lines: AsyncIterable<ProgressLine>,
-  each: (line: ProgressLine) => void,
+  each: (line: ProgressLine) => void | Promise<void>,
 ): Promise<Done | null> {
   for await (const line of lines) {
-    each(line)
+    await each(line)
     if (line.kind === 'done') return line
   }
   return null
@@ -71,26 +70,18 @@ const stateOf = (line: ProgressLine): string => {
   return line.kind === 'waiting' ? line.reason : ''
 }
 
-async function showLive(session: Session, lines: AsyncIterable<ProgressLine>): Promise<Done | null> {
-  using live = new LiveLine(process.stdout)
-  let phase = ''
-  return await consume(lines, (line) => {
-    const text = progressText(line, session.paint)
-    if (text === null) return
-    const bare = progressText(line, noPaint) ?? ''
-    if (line.kind === 'probe') {
-      live.show(() => `${phase}: ${bare}`)
-      return
-    }
-    const startedAt = Date.now()
-    const deadline = line.kind === 'deploy' ? line.deploy.deadline : null
-    if (!isPassing(line)) live.keep(`${session.paint.dim('•')} ${text}`)
-    phase = bare
-    live.show(() => `${bare}${timeText(deadline, startedAt)}`)
+async function showLive(
+  { daemon, paint }: Session,
+  app: string,
+  lines: AsyncIterable<ProgressLine>,
+): Promise<Done | null> {
+  using live = new LiveProgress(paint)
+  return await consume(lines, async (line) => {
+    // A line stays the same while its phase lasts, so that it is told once; when the phase ends is in the status.
+    const mayTimeOut = line.kind === 'deploy' && TIMED.has(line.deploy.state)
+    const deadline = mayTimeOut ? ((await daemon.app(app)).deploy?.deadline ?? null) : null
+    live.show(line, deadline)
   })
 }
 
-function timeText(deadline: string | null, startedAt: number): string {
-  if (deadline === null) return `, ${formatDuration(Date.now() - startedAt)}`
-  return `, ${formatDuration(Date.parse(deadline) - Date.now())} left`
-}
+const TIMED: ReadonlySet<DeployState> = new Set<DeployState>(['draining', 'preparing', 'switching', 'baking'])

@@ -3,7 +3,7 @@ import type { Paint } from '../paint.ts'
 import { plainText } from '../plain-text.ts'
 import { counted, formatBytes } from '../quantity.ts'
 
-/** One line of progress in words; null for the end, which the command tells in its own words. */
+/** One line of progress in words; null for what the next line, or the end, tells better. */
 export function progressText(line: ProgressLine, paint: Paint): string | null {
   switch (line.kind) {
     case 'take-in':
@@ -35,17 +35,15 @@ function deployText(
       return `Waiting until ${where} has no connections`
     case 'preparing':
       return `Starting release ${release} in ${where} and probing it`
-    case 'ready':
-      return `Release ${release} is ready in ${where}`
     case 'switching':
       return `Sending new connections to ${where}`
     case 'baking':
       return `New connections go to ${where}; release ${release} is watched`
+    case 'ready':
     case 'live':
-      return `Release ${release} is live in ${where}`
     case 'failed':
     case 'rolled-back':
-      return `Release ${release} ${state === 'failed' ? 'failed' : 'took itself back'}`
+      return null
     default:
       return state satisfies never
   }
@@ -53,5 +51,5 @@ function deployText(
 
 /** Whether the line stands for the state it tells until another takes its place, as against a step that is worth keeping. */
 export function isPassing({ kind }: ProgressLine): boolean {
-  return kind === 'take-in' || kind === 'draining' || kind === 'probe'
+  return kind === 'take-in' || kind === 'draining' || kind === 'probe' || kind === 'waiting'
 }

@@ -52,7 +52,9 @@ const textPrompt = createPrompt<string, PromptConfig>((config, done) => {
   // Answers of checks may come out of order; only that of the newest text counts.
   const checks = useRef(0)
 
-  useEffect((readline) => readline.on('close', config.onEnd), [])
+  useEffect((readline) => {
+    readline.on('close', config.onEnd)
+  }, [])
 
   const showProblem = async (text: string): Promise<void> => {
     checks.current += 1

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DaemonClient } from '../../api/client.ts'
 import type { AppStatus } from '../../api/protocol.ts'
 import { SLOTS } from '../../core/app.ts'
 import { DorcError } from '../../core/errors.ts'
@@ -13,14 +14,15 @@ export async function waitUntilUp(session: Session, name: string): Promise<AppSt
   using live = session.isTerminal ? new LiveLine(process.stdout) : null
   for (;;) {
     const app = await session.daemon.app(name)
-    if (isSettled(app)) return app
+    if (await isSettled(session.daemon, app)) return app
     live?.show(() => waitingText(app))
     await sleep(LOOK_EVERY_MS)
   }
 }
 
-function isSettled({ deploy, slots }: AppStatus): boolean {
-  if (deploy === null) return SLOTS.every((slot) => slots[slot].state === 'empty')
+async function isSettled(daemon: DaemonClient, { name, deploy, slots }: AppStatus): Promise<boolean> {
+  // With a release that was taken in and no deploy of it yet, the deploy is about to begin.
+  if (deploy === null) return (await daemon.releases(name)).length === 0
   if (deploy.state === 'failed' || deploy.state === 'rolled-back') return true
   return SLOTS.every((slot) => slots[slot].ready) && (deploy.state === 'live' || deploy.state === 'ready')
 }

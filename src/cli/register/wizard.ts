@@ -29,6 +29,7 @@ export async function askAnswers(wizard: Wizard): Promise<Answers> {
   say('')
   say(`This tool is for ${paint.blue('blue')}/${paint.green('green')} deployments.`)
   say(`Let's configure ${paint.name(name)}'s sub-services.`)
+  say(paint.dim('Commands may say {executable}, {port}, {dir}; the port is in $PORT, too.'))
   for (const slot of ['blue', 'green'] as const) {
     say('')
     say(paint[slot](`Configuring '${slot}-${name}'`))
@@ -87,7 +88,7 @@ async function askSlot(draft: Draft, slot: Slot): Promise<void> {
   const blue = draft.given.slots.blue
   await answerSlot(draft, slot, 'stop', {
     message: 'Stop command',
-    ...orNone(slot === 'green' ? blue.stop : '', 'SIGTERM, by systemd'),
+    ...orNone(slot === 'green' ? blue.stop : '', 'SIGTERM'),
     problem: command('stop'),
   })
   await answerSlot(draft, slot, 'reload', {
@@ -103,14 +104,19 @@ async function answer(
   question: Question,
 ): Promise<void> {
   if (draft.given[key] !== undefined) return
-  draft.given = { ...draft.given, [key]: await askText(question) }
+  const text = await askText(question)
+  draft.given = { ...draft.given, [key]: key === 'uploadDir' ? withoutSlash(text) : text }
 }
 
 async function answerSlot(draft: Draft, slot: Slot, key: keyof GivenSlot, question: Question): Promise<void> {
   if (draft.given.slots[slot][key] !== undefined) return
   const text = await askText(question)
-  draft.given = withSlot(draft.given, slot, { [key]: key === 'port' ? Number(text) : text })
+  const value = key === 'port' ? Number(text) : key === 'workingDir' ? withoutSlash(text) : text
+  draft.given = withSlot(draft.given, slot, { [key]: value })
 }
+
+/** Tab puts one behind a directory. */
+const withoutSlash = (path: string): string => path.replace(/(?<=.)\/+$/, '')
 
 function withSlot(given: Given, slot: Slot, change: Partial<GivenSlot>): Given {
   return { ...given, slots: { ...given.slots, [slot]: { ...given.slots[slot], ...change } } }

@@ -23,8 +23,8 @@ export async function remove(flags: RemoveFlags, app: string): Promise<void> {
   }
   const accepted = await session.daemon.remove(app, { purge: flags.purge === true }, seen)
   if (session.isJson) session.document(accepted)
-  session.say(`${paint.name(app)} is being removed`)
-  if (!flags.purge) session.say(`What it stored stays under ${session.paths.state}`)
+  session.say(`${paint.good('✔')} ${paint.name(app)} is removed`)
+  if (!flags.purge) session.say(`  Its releases and working directories stay under ${session.paths.state}`)
 }
 
 async function isConfirmed(question: string, isJson: boolean): Promise<boolean> {

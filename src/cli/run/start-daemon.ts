@@ -21,6 +21,7 @@ export function startDaemon(flags: StartDaemonFlags): void {
     })
   }
   const argv = [...programArgv('dorcd'), ...(flags.embedded ? ['--embedded', '--root', root] : [])]
+  if (flags.embedded) process.stderr.write(`In another terminal: export DORC_ROOT=${root}\n`)
   const [program = ''] = argv
   process.execve?.(program, argv, process.env)
 }
