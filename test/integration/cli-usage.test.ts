@@ -79,6 +79,24 @@ test('register names the flags that are missing where nobody can be asked', () =
   assert.match(stderr, /APP, --listen ADDRESS, --executable FILE/)
 })
 
+test('what defines what runs is refused without root, with the command that does it', (t) => {
+  const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const words = ['load', 'web']
+  const child = spawnSync(process.execPath, [main, ...words], {
+    encoding: 'utf8',
+    input: '',
+    cwd: '/',
+    env: { ...process.env, DORC_ROOT: '/' },
+    ...nobody,
+  })
+  if (child.error !== undefined || child.stderr.includes('Cannot find module')) {
+    t.skip('this directory is closed to other users')
+    return
+  }
+  assert.equal(child.status, 3)
+  assert.equal(child.stderr, 'dorc: "dorc load" needs root (FORBIDDEN)\n      Run: sudo dorc load web\n')
+})
+
 test('the version is that of the package', () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string

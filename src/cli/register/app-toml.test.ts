@@ -53,7 +53,7 @@ test('what both slots share is said once, what differs is said for each', () => 
     executable: 'bin/app',
     auto_switch: true,
     stop: 'pkill "x"',
-    blue: { port: 21_235, working_dir: '/srv/blue', start: './run --port 21235' },
+    blue: { port: 21_235, dir: '/srv/blue', start: './run --port 21235' },
     green: { port: 21_236, start: './run --port 21236' },
   })
 })

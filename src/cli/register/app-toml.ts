@@ -33,7 +33,7 @@ function slotLines(slot: Slot, { name, slots }: Answers, paths: Paths): string[]
   const { blue, green } = slots
   const lines = ['', `[${slot}]`, ...keyLine('port', own.port)]
   if (own.workingDir !== defaultWorkingDir(paths, name, slot)) {
-    lines.push(...keyLine('working_dir', own.workingDir))
+    lines.push(...keyLine('dir', own.workingDir))
   }
   for (const key of ['start', 'stop', 'reload'] as const) {
     if (blue[key] !== green[key] && own[key] !== defaults[key]) lines.push(...keyLine(key, own[key]))

@@ -4,6 +4,10 @@ import { defaultUploadDir, defaultWorkingDir, type Paths } from '../../platform/
 import { type Answers, DEFAULT_START, type Given, type SlotAnswers } from './answers.ts'
 import { appToml } from './app-toml.ts'
 
+/** Where in its file a wrong value stands means nothing to who has no file yet. */
+const ABOUT_FILE = /^".*?" is not a valid definition: /
+const LINE = /line \d+: /g
+
 /**
  * Answers that are not complete yet. The daemon judges each: what is not answered is filled with values that are
  * sure to be right, so whatever it finds is wrong with the newest answer.
@@ -34,12 +38,12 @@ export class Draft {
     const answers = this.complete({ ...this.given, ...change })
     if (this.#takenNames.has(answers.name)) return `There is an app "${answers.name}" already`
     const report = await this.#daemon.check({ name: answers.name, toml: appToml(answers, this.#paths) })
-    return report.problems[0]?.message ?? null
+    return report.problems[0]?.message.replace(ABOUT_FILE, '').replaceAll(LINE, '') ?? null
   }
 
   /** The answers with a value for each that is still missing. */
   complete(given: Given = this.given): Answers {
-    const name = given.name ?? 'new'
+    const name = given.name ?? this.#placeholderName()
     const free = this.#unusedPorts(given)
     const nextFree = (): number => free.shift() ?? 0
     const listen = given.listen ?? String(nextFree())
@@ -61,6 +65,12 @@ export class Draft {
       autoSwitch: given.autoSwitch,
       slots: { blue: slot('blue'), green: slot('green') },
     }
+  }
+
+  #placeholderName(): string {
+    let name = 'new'
+    while (this.#takenNames.has(name)) name += 'er'
+    return name
   }
 
   #unusedPorts({ listen, slots }: Given): number[] {

@@ -48,7 +48,9 @@ export async function guessStart(uploadDir: string, executable: string): Promise
 
 function defaultStart(executable: string, canRunItself: boolean): string {
   const interpreter = interpreters[extname(executable)]
-  return canRunItself || interpreter === undefined ? DEFAULT_START : `${interpreter} ${DEFAULT_START}`
+  return canRunItself || interpreter === undefined
+    ? DEFAULT_START
+    : `/usr/bin/env ${interpreter} ${DEFAULT_START}`
 }
 
 async function executablesIn(root: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { otherSlot, type Slot } from '../../core/app.ts'
-import { hasCode } from '../../core/errors.ts'
+import { DorcError, hasCode } from '../../core/errors.ts'
 import type { Paint } from '../paint.ts'
 import { completePath } from '../prompts/path-completion.ts'
 import { askText, type Question } from '../prompts/text-prompt.ts'
@@ -24,6 +24,7 @@ export interface Wizard {
  */
 export async function askAnswers(wizard: Wizard): Promise<Answers> {
   const { draft, paint, say } = wizard
+  await refuseWrongFlags(draft)
   await askApp(draft)
   const name = draft.given.name ?? ''
   say('')
@@ -36,6 +37,12 @@ export async function askAnswers(wizard: Wizard): Promise<Answers> {
     await askSlot(draft, slot)
   }
   return draft.complete()
+}
+
+/** Each answer is judged together with those before it: what is wrong from the start would be held against all. */
+async function refuseWrongFlags(draft: Draft): Promise<void> {
+  const problem = await draft.problem({})
+  if (problem !== null) throw new DorcError('USAGE', `Cannot register with these flags: ${problem}`)
 }
 
 async function askApp(draft: Draft): Promise<void> {
