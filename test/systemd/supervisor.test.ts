@@ -1,0 +1,8 @@
+import { test } from 'node:test'
+import { runGuestTests } from './guest-tests.ts'
+import { bootMachine } from './machine.ts'
+
+test('the systemd supervisor keeps the contract of supervisors', async (t) => {
+  await using machine = await bootMachine({ name: 'supervisor' })
+  await runGuestTests(t, machine, 'supervisor.guest.ts')
+})
