@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
 import { constants } from 'node:os'
 import koffi from 'koffi'
 import { describeError } from '../../core/errors.ts'
@@ -6,7 +6,7 @@ import { receiveWithFds, sendWithFds } from '../../platform/fd-passing.ts'
 import { check } from '../../platform/libc.ts'
 import { type ControlRequest, MAX_REQUEST_BYTES, parseRequest } from './control-protocol.ts'
 import { type Epoll, EPOLLIN, EPOLLOUT } from './epoll.ts'
-import { encodeUnixAddress } from './socket-address.ts'
+import { addressOf, encodeUnixAddress } from './socket-address.ts'
 import {
   accept4,
   AF_UNIX,
@@ -130,7 +130,7 @@ export class ControlServer {
 
   #flush(fd: number, peer: Peer): void {
     if (peer.unsent.length === 0) return
-    const address = Number(koffi.address(peer.unsent))
+    const address = addressOf(peer.unsent)
     const sent = send(fd, address, peer.unsent.length, MSG_NOSIGNAL) as number
     if (sent < 0 && koffi.errno() !== EAGAIN) return this.#drop(fd)
     if (sent > 0) peer.unsent = peer.unsent.subarray(sent)
@@ -147,15 +147,18 @@ export class ControlServer {
 }
 
 function listenOn(path: string): number {
-  const address = encodeUnixAddress(path)
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
   const fd = check('socket', socket(AF_UNIX, type, 0) as number)
-  if (connect(fd, Number(koffi.address(address)), address.length) === 0)
-    throw new Error(`Another relay serves "${path}"`)
-  rmSync(path, { force: true })
+  const served = encodeUnixAddress(path)
+  if (connect(fd, addressOf(served), served.length) === 0) throw new Error(`Another relay serves "${path}"`)
+  // Listening before it has its name: a socket file that refuses is then always one that nobody serves any more.
+  const unnamed = `${path}.new`
+  rmSync(unnamed, { force: true })
+  const address = encodeUnixAddress(unnamed)
   const umask = process.umask(0o177)
   check('bind', bind(fd, address, address.length) as number)
   process.umask(umask)
   check('listen', listen(fd, MAX_PEERS) as number)
+  renameSync(unnamed, path)
   return fd
 }

@@ -49,7 +49,8 @@ function main(): void {
       else relay.retire()
     })
   log.info('serving', { build, pid: process.pid })
-  serve(relay)
+  // Not at once: the runtime polls for signals only after one turn of its own loop.
+  setImmediate(serve, relay)
 }
 
 /**

@@ -144,7 +144,8 @@ export class Relay {
   #onSocket(fd: number, events: number): void {
     const flags = this.#table.flagsOf(fd)
     if ((flags & OPEN) === 0) return
-    if ((flags & CONNECTED) === 0) return this.#upstreams.onConnecting(fd, events)
+    // What a server says first may come in the very event that tells of the connection.
+    if ((flags & CONNECTED) === 0 && !this.#upstreams.onConnecting(fd, events)) return
     const peer = this.#table.peerOf(fd)
     if (peer === NO_PEER || (this.#table.flagsOf(peer) & CONNECTED) === 0)
       return this.#upstreams.onWaitingClient(fd, events)

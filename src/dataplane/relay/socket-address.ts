@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import koffi from 'koffi'
 import type { ListenAddress } from '../../core/definition.ts'
 import { check } from '../../platform/libc.ts'
 import { AF_INET, AF_INET6, AF_UNIX, getsockname } from './system-calls.ts'
@@ -83,4 +84,9 @@ function ipv6Text(bytes: Buffer): string {
   if (longest === undefined) return groups
   const after = groups.slice(longest.index + longest[0].length)
   return `${groups.slice(0, longest.index).replace(/:$/, '')}::${after.replace(/^:/, '')}`
+}
+
+/** Where the bytes are, for the system calls that take a bare number. The caller keeps `memory` alive meanwhile. */
+export function addressOf(memory: Buffer): number {
+  return Number(koffi.address(memory))
 }

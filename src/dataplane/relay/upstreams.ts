@@ -92,8 +92,8 @@ export class Upstreams {
     if (!route.mayConnect || route.held.size > 0 || !this.#connect(client, route)) this.#hold(client, route)
   }
 
-  /** An event of a socket to a slot that is not connected yet. */
-  onConnecting(upstream: number, events: number): void {
+  /** An event of a socket to a slot that is not connected yet; true if now it is. */
+  onConnecting(upstream: number, events: number): boolean {
     const client = this.#table.peerOf(upstream)
     const route = this.#routeOf(this.#table.routeOf(upstream))
     const hasFailed = (events & (EPOLLERR | EPOLLHUP)) !== 0 || this.#isSelfConnected(upstream, route)
@@ -102,9 +102,9 @@ export class Upstreams {
       this.#table.peer[client] = NO_PEER
       this.#hold(client, route)
       route.isReachable = false
-      return
+      return false
     }
-    if ((events & EPOLLOUT) === 0) return
+    if ((events & EPOLLOUT) === 0) return false
     this.#connecting--
     this.#table.set(upstream, CONNECTED | COUNTED)
     if ((this.#table.flagsOf(upstream) & IS_GREEN) === 0) route.blue++
@@ -112,6 +112,7 @@ export class Upstreams {
     route.isReachable = true
     this.#release(client, route)
     this.#streams.pump(client)
+    return (this.#table.flagsOf(upstream) & CONNECTED) !== 0
   }
 
   /** An event of a client without a connected peer: it may have left. */

@@ -1,0 +1,347 @@
+import { existsSync } from 'node:fs'
+import type { Slot, Target } from '../../core/app.ts'
+import { DorcError, describeError } from '../../core/errors.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Logger } from '../../platform/log.ts'
+import type { DataPlane, PlaneReport, Route, RouteReport } from '../dataplane.ts'
+import type { RelayRouteReport, Report } from './control-protocol.ts'
+import type { PublicListeners, RelayHost, RelayProcess } from './ports.ts'
+import { type NamedListener, RelayLink } from './relay-link.ts'
+import { readRoutes, writeRoutes } from './routes-file.ts'
+import { isSameAddress } from './socket-address.ts'
+import { close } from './system-calls.ts'
+
+export interface RelayPlaneOptions {
+  readonly host: RelayHost
+  readonly listeners: PublicListeners
+  /** The file that every generation reads; its folder exists. */
+  readonly routesPath: string
+  /** Relays of another build are replaced. */
+  readonly build: string
+  readonly log: Logger
+  readonly clock: Clock
+}
+
+export interface RelayPlane extends DataPlane {
+  readonly name: 'relay'
+  /** What an upgrade does: a new generation takes over, the old ones live on for their last connections. */
+  retireAndReplace(): Promise<void>
+}
+
+/** A relay that runs, and what it said last; null if it does not answer. */
+interface Generation {
+  readonly generation: number
+  readonly link: RelayLink | null
+  readonly report: Report | null
+}
+
+interface AnsweringGeneration extends Generation {
+  readonly link: RelayLink
+  readonly report: Report
+}
+
+/** A relay that was just restarted needs a moment; one that stays silent longer gets a successor. */
+const SILENCE_MS = 3000
+const SILENCE_POLL_MS = 25
+const FIRST_BACKOFF_MS = 50
+const LAST_BACKOFF_MS = 5000
+
+export function createRelayPlane(options: RelayPlaneOptions): RelayPlane {
+  return new RelayDataPlane(options)
+}
+
+/**
+ * Level-based: whatever happened, `#converge` looks at the relays that run and makes the newest one carry the wanted
+ * routes. Invariants: one operation at a time; the routes file holds every wanted route before any relay is told;
+ * a generation is retired only after its successor has confirmed all sockets and routes.
+ */
+class RelayDataPlane implements RelayPlane {
+  readonly name = 'relay'
+  readonly #options: RelayPlaneOptions
+  readonly #log: Logger
+  readonly #routes = new Map<string, Route>()
+  readonly #links = new Map<string, RelayLink>()
+  #hasLoaded = false
+  #last: Promise<unknown> = Promise.resolve()
+  #cancelRetry: (() => void) | null = null
+  #backoffMs = FIRST_BACKOFF_MS
+  #isDisposed = false
+
+  constructor(options: RelayPlaneOptions) {
+    this.#options = options
+    this.#log = options.log
+  }
+
+  async setRoute(route: Route): Promise<void> {
+    await this.#exclusively(async () => {
+      // First of all, so that a taken port changes nothing.
+      close(await this.#options.listeners.open(route.app, route.listen))
+      this.#routes.set(route.app, route)
+      await this.#save()
+      const failures = await this.#converge()
+      const failure = failures.get(route.app)
+      if (failure !== undefined) throw failure
+    })
+  }
+
+  async removeRoute(app: string): Promise<void> {
+    await this.#exclusively(async () => {
+      if (this.#routes.delete(app)) {
+        await this.#save()
+        await this.#converge()
+      }
+      await this.#options.listeners.close(app)
+    })
+  }
+
+  async observe(): Promise<PlaneReport> {
+    return await this.#exclusively(async () => {
+      if (this.#routes.size === 0) return { routes: [] }
+      let generations = await this.#survey()
+      if (!this.#isConverged(generations)) {
+        await this.#converge()
+        generations = await this.#survey()
+      }
+      const reports = generations.flatMap(({ report }) => (report === null ? [] : [report]))
+      return { routes: [...this.#routes.values()].flatMap((route) => aggregate(route, reports)) }
+    })
+  }
+
+  async retireAndReplace(): Promise<void> {
+    await this.#exclusively(async () => {
+      const before = await this.#survey()
+      const successor = await this.#start(before)
+      await this.#handOver(successor, before)
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true
+    this.#cancelRetry?.()
+    await this.#last
+    for (const link of this.#links.values()) link.close()
+  }
+
+  /** The apps whose public address could not be opened, with the reason; the others are carried. */
+  async #converge(): Promise<ReadonlyMap<string, unknown>> {
+    const generations = await this.#surveyPatiently()
+    const current = this.#currentOf(generations)
+    const failures = await this.#handOver(current ?? (await this.#start(generations)), generations)
+    this.#backoffMs = FIRST_BACKOFF_MS
+    return failures
+  }
+
+  /** Gives `successor` all sockets and routes, and then retires everyone else. */
+  async #handOver(
+    successor: AnsweringGeneration,
+    generations: readonly Generation[],
+  ): Promise<ReadonlyMap<string, unknown>> {
+    const failures = new Map<string, unknown>()
+    const sockets: NamedListener[] = []
+    try {
+      for (const route of this.#missingSockets(successor.report)) {
+        try {
+          sockets.push({
+            app: route.app,
+            fd: await this.#options.listeners.open(route.app, route.listen),
+          })
+        } catch (error) {
+          failures.set(route.app, error)
+          this.#log.error('could not open a listen address', { app: route.app, error })
+        }
+      }
+      await successor.link.apply(sockets)
+    } finally {
+      for (const { fd } of sockets) close(fd)
+    }
+    for (const { generation, link, report } of generations) {
+      if (generation === successor.generation || link === null || report === null) continue
+      await this.#leaveBehind(generation, link, report)
+    }
+    return failures
+  }
+
+  /** An old generation still needs the routes, for the connections that it holds. */
+  async #leaveBehind(generation: number, link: RelayLink, report: Report): Promise<void> {
+    try {
+      if (report.state === 'serving') {
+        await link.retire()
+        this.#log.info('retired a relay', { generation, build: report.build })
+      }
+      await link.apply([])
+    } catch (error) {
+      // It may end at any moment, and then there is nothing left to tell it.
+      this.#log.warn('lost touch with a relay that retires', { generation, error: describeError(error) })
+    }
+  }
+
+  #missingSockets(report: Report): Route[] {
+    return [...this.#routes.values()].filter((route) => {
+      const listening = report.routes.find(({ app }) => app === route.app)?.listening ?? null
+      return listening === null || !isSameAddress(listening, route.listen)
+    })
+  }
+
+  async #start(generations: readonly Generation[]): Promise<AnsweringGeneration> {
+    const generation = Math.max(0, ...generations.map((one) => one.generation)) + 1
+    this.#log.info('starting a relay', { generation, build: this.#options.build })
+    const started = await this.#ask(await this.#options.host.start(generation))
+    if (!isAnswering(started))
+      throw new DorcError('DATA_PLANE_FAILED', `Relay generation ${generation} does not answer`)
+    return started
+  }
+
+  /** The generation that serves, is of our build and answers: the newest, if there are several. */
+  #currentOf(generations: readonly Generation[]): AnsweringGeneration | null {
+    const newest = generations.findLast(isAnswering)
+    const isCurrent = newest?.report.state === 'serving' && newest.report.build === this.#options.build
+    return newest !== undefined && isCurrent ? newest : null
+  }
+
+  #isConverged(generations: readonly Generation[]): boolean {
+    const current = this.#currentOf(generations)
+    if (current === null || current !== generations.at(-1)) return false
+    const { report } = current
+    const othersRetire = generations.every((one) => one === current || one.report?.state !== 'serving')
+    return (
+      othersRetire &&
+      this.#missingSockets(report).length === 0 &&
+      [...this.#routes.values()].every((route) => isInForce(route, report.routes))
+    )
+  }
+
+  /** Like `#survey`, but waits a while for the newest if it is silent, as while it is being restarted. */
+  async #surveyPatiently(): Promise<Generation[]> {
+    const deadline = this.#options.clock.now() + SILENCE_MS
+    for (;;) {
+      const generations = await this.#survey()
+      const newest = generations.at(-1)
+      if (newest === undefined || newest.report !== null) return generations
+      if (this.#options.clock.now() >= deadline) {
+        this.#log.warn('a relay does not answer', { generation: newest.generation })
+        return generations
+      }
+      await new Promise<void>((resolve) => this.#options.clock.after(SILENCE_POLL_MS, resolve))
+    }
+  }
+
+  /** Every generation that runs, oldest first. */
+  async #survey(): Promise<Generation[]> {
+    await this.#load()
+    const running = await this.#options.host.running()
+    return await Promise.all(running.map((relay) => this.#ask(relay)))
+  }
+
+  async #ask({ generation, controlPath }: RelayProcess): Promise<Generation> {
+    try {
+      const link = this.#linkTo(controlPath)
+      return { generation, link, report: await link.report() }
+    } catch {
+      // Not there (any more, or yet) or hung: that it does not answer is all there is to know.
+      return { generation, link: null, report: null }
+    }
+  }
+
+  #linkTo(controlPath: string): RelayLink {
+    const known = this.#links.get(controlPath)
+    if (known !== undefined && !known.isClosed) return known
+    const link = new RelayLink(controlPath, () => {
+      if (this.#links.get(controlPath) !== link) return
+      this.#links.delete(controlPath)
+      this.#convergeSoon()
+    })
+    this.#links.set(controlPath, link)
+    return link
+  }
+
+  /** A relay is gone. Without waiting for anybody to ask, look whether one serves. */
+  #convergeSoon(): void {
+    if (this.#isDisposed || this.#cancelRetry !== null) return
+    const delayMs = this.#backoffMs
+    this.#backoffMs = Math.min(2 * delayMs, LAST_BACKOFF_MS)
+    this.#cancelRetry = this.#options.clock.after(delayMs, () => {
+      this.#cancelRetry = null
+      void this.#exclusively(async () => {
+        if (this.#routes.size > 0 && !this.#isConverged(await this.#survey())) await this.#converge()
+      }).catch((error: unknown) => {
+        this.#log.error('could not bring a relay back', { error })
+        this.#convergeSoon()
+      })
+    })
+  }
+
+  /** Routes that a former daemon wrote are still wanted until somebody says otherwise. */
+  async #load(): Promise<void> {
+    if (this.#hasLoaded) return
+    this.#hasLoaded = true
+    if (!existsSync(this.#options.routesPath)) return
+    try {
+      for (const route of readRoutes(this.#options.routesPath))
+        if (!this.#routes.has(route.app)) this.#routes.set(route.app, route)
+    } catch (error) {
+      this.#log.warn('the routes file is unreadable and will be written anew', { error })
+    }
+  }
+
+  async #save(): Promise<void> {
+    await this.#load()
+    try {
+      await writeRoutes(this.#options.routesPath, [...this.#routes.values()])
+    } catch (cause) {
+      const message = `Cannot write the routes to "${this.#options.routesPath}"`
+      throw new DorcError('DATA_PLANE_FAILED', message, { cause })
+    }
+  }
+
+  #exclusively<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(async () => {
+      await this.#load()
+      return await operation()
+    })
+    this.#last = result.catch(() => null)
+    return result.catch((error: unknown) => {
+      if (error instanceof DorcError) throw error
+      throw new DorcError('DATA_PLANE_FAILED', 'The relay can not be told its routes', { cause: error })
+    })
+  }
+}
+
+function isAnswering(generation: Generation): generation is AnsweringGeneration {
+  return generation.link !== null && generation.report !== null
+}
+
+function isInForce(route: Route, reports: readonly RelayRouteReport[]): boolean {
+  const report = reports.find(({ app }) => app === route.app)
+  return (
+    report !== undefined &&
+    report.routed &&
+    report.paused === route.paused &&
+    isSameTarget(report.target, route.target)
+  )
+}
+
+function isSameTarget(one: Target | null, other: Target | null): boolean {
+  return one?.slot === other?.slot && one?.host === other?.host && one?.port === other?.port
+}
+
+/** Nothing if no relay serves the route. */
+function aggregate(route: Route, reports: readonly Report[]): RouteReport[] {
+  const current = reports.findLast(({ state }) => state === 'serving')
+  const inForce = current?.routes.find(({ app }) => app === route.app)
+  if (inForce === undefined || !inForce.routed || inForce.listening === null) return []
+  const all = reports.flatMap(({ routes }) => routes.filter(({ app }) => app === route.app))
+  const sum = (pick: (report: RelayRouteReport) => number): number =>
+    all.reduce((total, report) => total + pick(report), 0)
+  const connections = (slot: Slot): number => sum((report) => report.connections[slot])
+  return [
+    {
+      app: route.app,
+      listen: route.listen,
+      target: inForce.target,
+      paused: inForce.paused,
+      connections: { blue: connections('blue'), green: connections('green') },
+      held: sum(({ held }) => held),
+      timedOut: sum(({ timedOut }) => timedOut),
+    },
+  ]
+}
