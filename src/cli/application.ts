@@ -15,60 +15,54 @@ import { exitCodeOf } from './exit-codes.ts'
 import { unknownCommand, wrongArguments } from './usage-error.ts'
 
 /** In the order in which a newcomer meets them. What a command does is loaded when it runs. */
-const routes = {
-  register: registerCommand,
-  deploy: deployCommand,
-  switch: switchCommand,
-  rollback: rollbackCommand,
-  status: statusCommand,
-  releases: releasesCommand,
-  logs: logsCommand,
-  events: eventsCommand,
-  start: startCommand,
-  stop: stopCommand,
-  restart: restartCommand,
-  reload: reloadCommand,
-  load: loadCommand,
-  remove: removeCommand,
-  startDaemon: startDaemonCommand,
-}
+export const commands = buildRouteMap({
+  routes: {
+    register: registerCommand,
+    deploy: deployCommand,
+    switch: switchCommand,
+    rollback: rollbackCommand,
+    status: statusCommand,
+    releases: releasesCommand,
+    logs: logsCommand,
+    events: eventsCommand,
+    start: startCommand,
+    stop: stopCommand,
+    restart: restartCommand,
+    reload: reloadCommand,
+    load: loadCommand,
+    remove: removeCommand,
+    startDaemon: startDaemonCommand,
+  },
+  docs: { brief: 'Blue/green deployment for one Linux host' },
+})
 
-/** `fail` is told what went wrong; what Stricli itself would print about it is not to be shown. */
-export function dorcApplication(fail: (error: unknown) => void) {
+/** `command` is the first word that was typed; `fail` is told what went wrong; what Stricli itself would print about it is not to be shown. */
+export function dorcApplication(command: string, fail: (error: unknown) => void) {
   const told = (error: unknown): string => {
     fail(error)
     return ''
   }
-  const commandName = process.argv.slice(2).find((word) => !word.startsWith('-')) ?? ''
-  return buildApplication<CommandContext>(
-    buildRouteMap({
-      routes,
-      docs: {
-        brief: 'Blue/green deployment for one Linux host',
-        fullDescription:
-          'Blue/green deployment for one Linux host.\n\nEXAMPLES\n  $ dorc register\n  $ dorc deploy web && dorc switch web\n  $ dorc status',
-      },
-    }),
-    {
-      name: 'dorc',
-      versionInfo: { currentVersion: VERSION },
-      scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
-      documentation: {
-        caseStyle: 'convert-camel-to-kebab',
-        useAliasInUsageLine: false,
-        onlyRequiredInUsageLine: true,
-      },
-      determineExitCode: exitCodeOf,
-      localization: {
-        text: {
-          ...text_en,
-          noCommandRegisteredForInput: ({ input, corrections }) => told(unknownCommand(input, corrections)),
-          exceptionWhileParsingArguments: (problem) => told(wrongArguments(commandName, problem)),
-          exceptionWhileLoadingCommandFunction: told,
-          exceptionWhileRunningCommand: told,
-          commandErrorResult: told,
-        },
+  return buildApplication<CommandContext>(commands, {
+    name: 'dorc',
+    versionInfo: { currentVersion: VERSION },
+    scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+    documentation: {
+      caseStyle: 'convert-camel-to-kebab',
+      useAliasInUsageLine: false,
+      onlyRequiredInUsageLine: true,
+    },
+    determineExitCode: exitCodeOf,
+    localization: {
+      text: {
+        ...text_en,
+        noCommandRegisteredForInput: ({ input, corrections }) => told(unknownCommand(input, corrections)),
+        exceptionWhileParsingArguments: (problem) => told(wrongArguments(command, problem)),
+        exceptionWhileLoadingCommandFunction: told,
+        exceptionWhileRunningCommand: told,
+        commandErrorResult: told,
+        exceptionWhileRunningIntegrationFlag: ({ exception }) => told(exception),
+        exceptionWhileRunningIntegrationHook: ({ exception }) => told(exception),
       },
     },
-  )
+  })
 }

@@ -1,7 +1,8 @@
 import { run } from '@stricli/core'
-import { dorcApplication } from './application.ts'
+import { commands, dorcApplication } from './application.ts'
 import { errorDocument, errorText } from './error-text.ts'
 import { EXIT_INTERRUPTED, exitCodeOf } from './exit-codes.ts'
+import { overview } from './overview.ts'
 import { paintFor } from './paint.ts'
 import { isCancelled } from './prompts/cancelled.ts'
 
@@ -13,10 +14,16 @@ function commandFirst(words: readonly string[]): string[] {
   return [command, ...words.slice(0, flags), ...rest]
 }
 
-async function main(words: readonly string[]): Promise<void> {
+async function main(typed: readonly string[]): Promise<void> {
+  const words = commandFirst(typed)
+  const [command = '--help'] = words
+  if (command === '--help' || command === '-h' || command === 'help') {
+    process.stdout.write(overview(commands))
+    return
+  }
   let failure: { readonly error: unknown } | null = null
   const fail = (error: unknown): void => void (failure ??= { error })
-  await run(dorcApplication(fail), commandFirst(words), {
+  await run(dorcApplication(command, fail), words, {
     process: {
       stdout: process.stdout,
       stderr: { write: () => undefined },
