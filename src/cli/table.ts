@@ -29,6 +29,17 @@ export function shorten(text: string, width: number): string {
   return letters.length <= width ? text : `${letters.slice(0, Math.max(0, width - 1)).join('')}…`
 }
 
+/** Lines of at most `width` columns, broken between words; a word that is wider stays whole. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line === undefined || widthOf(line) + 1 + widthOf(word) > width) lines.push(word)
+    else lines[lines.length - 1] = `${line} ${word}`
+  }
+  return lines
+}
+
 function pad(text: string, width: number, align: Column['align']): string {
   const space = ' '.repeat(Math.max(0, width - widthOf(text)))
   return align === 'right' ? `${space}${text}` : `${text}${space}`

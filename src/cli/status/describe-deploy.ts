@@ -9,11 +9,11 @@ export function describeDeploy(
   { paint, now }: { readonly paint: Paint; readonly now: Date },
 ): string {
   const what = `release ${deploy.release} → ${paint[deploy.slot](deploy.slot)}`
-  return `${what}: ${[phaseOf(deploy, paint), timeOf(deploy, now)].filter((part) => part !== '').join(', ')}`
+  const why = deploy.reason === null ? '' : `: ${plainText(deploy.reason)}`
+  return `${what}: ${phaseOf(deploy, paint)}, ${timeOf(deploy, now)}${why}`
 }
 
-function phaseOf({ state, kind, reason }: DeployStatus, paint: Paint): string {
-  const why = reason === null ? '' : `: ${plainText(reason)}`
+function phaseOf({ state, kind }: DeployStatus, paint: Paint): string {
   switch (state) {
     case 'draining':
       return 'waiting until the slot has no connections'
@@ -28,9 +28,9 @@ function phaseOf({ state, kind, reason }: DeployStatus, paint: Paint): string {
     case 'live':
       return paint.good(kind === 'rollback' ? 'rolled back' : 'live')
     case 'failed':
-      return `${paint.bad('failed')}${why}`
+      return paint.bad('failed')
     case 'rolled-back':
-      return `${paint.bad('took itself back')}${why}`
+      return paint.bad('took itself back')
     default:
       return state satisfies never
   }

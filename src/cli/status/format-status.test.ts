@@ -95,14 +95,18 @@ describe('status', () => {
     } as const
     assert.match(
       formatApp({ ...web, deploy }, at80),
-      /release 4 → green: failed: The process keeps ending \(exit status 1\), 60 s ago$/m,
+      /release 4 → green: failed, 60 s ago: The process keeps ending \(exit\n {10}status 1\)$/m,
     )
   })
 
-  test('no line of the slots is wider than the terminal, however long a probe talks', () => {
+  test('no line is wider than the terminal, however long a probe talks', () => {
     const chatty = { ...running, lastProbe: { ok: false, detail: 'connection refused '.repeat(20) } }
     for (const columns of [40, 60, 72, 80, 120]) {
-      const text = formatApp({ ...web, slots: { blue: chatty, green: chatty } }, { ...at80, columns })
+      const nextStep = 'Look at its output: dorc logs web --slot green'
+      const text = formatApp(
+        { ...web, nextStep, slots: { blue: chatty, green: chatty } },
+        { ...at80, columns },
+      )
       for (const line of text.split('\n')) assert.ok(widthOf(line) <= columns, `${columns}: ${line}`)
     }
   })

@@ -2,7 +2,7 @@ import type { AppStatus, StatusReport } from '../../api/protocol.ts'
 import type { Paint } from '../paint.ts'
 import { plainText } from '../plain-text.ts'
 import { counted } from '../quantity.ts'
-import { shorten } from '../table.ts'
+import { shorten, wrap } from '../table.ts'
 import { describeDeploy } from './describe-deploy.ts'
 import { slotBlocks } from './slot-blocks.ts'
 import { slotTable } from './slot-table.ts'
@@ -16,6 +16,8 @@ export interface StatusOptions {
 
 /** Below this a table would show next to nothing of the last probe. */
 const NARROWEST_TABLE = 72
+
+const REMARK_INDENT = 10
 
 /** What `dorc status` shows. Pure. */
 export function formatStatus(report: StatusReport, options: StatusOptions): string {
@@ -53,7 +55,11 @@ function remarksOn(app: AppStatus, options: StatusOptions): string[] {
     }
   }
   if (app.nextStep !== null) remarks.push(['next', plainText(app.nextStep)])
-  return remarks.map(([label, text]) => `  ${paint.bold(label.padEnd(6))}  ${text}`)
+  const room = options.columns === null ? Infinity : options.columns - REMARK_INDENT
+  return remarks.map(
+    ([label, text]) =>
+      `  ${paint.bold(label.padEnd(6))}  ${wrap(text, room).join(`\n${' '.repeat(REMARK_INDENT)}`)}`,
+  )
 }
 
 function formatSetAside(setAside: StatusReport['setAside'], { paint, columns }: StatusOptions): string {
