@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { connect } from 'node:net'
 import { describe, test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Slot } from '../../src/core/app.ts'
 import type { DataPlane, Route, RouteReport } from '../../src/dataplane/dataplane.ts'
+import { patternHash, readSlowly, sendPattern } from './bulk.ts'
 import { dataPlanes } from './dataplanes.ts'
 import { Client, freePort, namedEcho, serve, until } from './tcp-peers.ts'
 
@@ -68,6 +72,205 @@ for (const { name, open } of dataPlanes)
       const refused = new Client(t, { host: HOST, port: slots.port })
       await until('the connection is refused', () => refused.ended === 'ECONNREFUSED')
       await old.talks('still here')
+    })
+
+    for (const [why, changes] of [
+      ['without a target', { target: null }],
+      ['while paused', { paused: true }],
+    ] as const)
+      test(`new connections are held ${why}, and then served with what they had sent`, async (t) => {
+        const { plane } = await open(t)
+        const slots = await twoSlots(t)
+        await plane.setRoute(slots.route('blue', changes))
+        const client = new Client(t, { host: HOST, port: slots.port })
+        client.socket.write('sent early\n')
+        await until('it is held', async () => (await reportOf(plane)).held === 1)
+        await plane.setRoute(slots.route('green'))
+        await client.hears('green\nsent early\n')
+        assert.equal((await reportOf(plane)).held, 0)
+      })
+
+    test('connections are held while the slot does not listen, in any number, and served when it does', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const slotPort = await freePort(t)
+      const route = slots.route('blue', { target: { slot: 'blue', host: HOST, port: slotPort } })
+      await plane.setRoute(route)
+      const clients = Array.from({ length: 200 }, () => new Client(t, { host: HOST, port: slots.port }))
+      await until('all are held', async () => (await reportOf(plane)).held === clients.length)
+      await serve(t, namedEcho('back again'), { port: slotPort })
+      await Promise.all(clients.map((client) => client.hears('back again\n')))
+      assert.equal((await reportOf(plane)).connections.blue, clients.length)
+    })
+
+    test('a held connection is reset at the hold timeout and counted', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      await plane.setRoute(slots.route(null, { holdTimeoutMs: 100 }))
+      const client = new Client(t, { host: HOST, port: slots.port })
+      await until('it is closed', () => client.ended !== null)
+      assert.equal(client.ended, 'ECONNRESET')
+      const { held, timedOut } = await reportOf(plane)
+      assert.deepEqual({ held, timedOut }, { held: 0, timedOut: 1 })
+    })
+
+    test('a client that leaves while it is held is dropped', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      await plane.setRoute(slots.route(null))
+      const [silent, reset] = [1, 2].map(() => new Client(t, { host: HOST, port: slots.port }))
+      reset?.socket.write('a request')
+      await until('both are held', async () => (await reportOf(plane)).held === 2)
+      silent?.socket.destroy()
+      reset?.socket.resetAndDestroy()
+      await until('none is held', async () => (await reportOf(plane)).held === 0)
+    })
+
+    test('a half-close of the client reaches the slot, whose answer still comes back whole', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const answering = await serve(t, (socket) => {
+        let length = 0
+        socket.on('data', (chunk) => (length += chunk.length))
+        socket.on('end', () => socket.end(`got ${length} bytes${'.'.repeat(1_000_000)}the end`))
+      })
+      await plane.setRoute(
+        slots.route('blue', { target: { slot: 'blue', host: HOST, port: answering.port } }),
+      )
+      const client = new Client(t, { host: HOST, port: slots.port })
+      client.socket.end('x'.repeat(500_000))
+      await client.hears('the end')
+      await until('the end of the stream', () => client.ended !== null)
+      assert.equal(client.ended, 'end')
+      assert.ok(client.received.startsWith('got 500000 bytes.'))
+      assert.equal(client.received.length, 'got 500000 bytes'.length + 1_000_000 + 'the end'.length)
+      await until('nothing is left open', async () => (await reportOf(plane)).connections.blue === 0)
+    })
+
+    test('a half-close of the slot reaches the client, which may go on sending', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      let heard = ''
+      let hasEnded = false
+      const server = await serve(t, (socket) => {
+        socket.end('all I have')
+        socket.on('data', (chunk) => (heard += chunk.toString()))
+        socket.on('end', () => (hasEnded = true))
+      })
+      await plane.setRoute(slots.route('blue', { target: { slot: 'blue', host: HOST, port: server.port } }))
+      const client = new Client(t, { host: HOST, port: slots.port })
+      await until('the end of the stream', () => client.ended === 'end')
+      assert.equal(client.received, 'all I have')
+      client.socket.write('one,')
+      await until('the slot hears it', () => heard === 'one,')
+      client.socket.end('two')
+      await until('the slot hears the end', () => hasEnded)
+      assert.equal(heard, 'one,two')
+    })
+
+    test('a reset of the client becomes a reset at the slot', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const endings: string[] = []
+      const server = await serve(t, (socket) => {
+        socket.write('hello')
+        socket.on('end', () => endings.push('end'))
+        socket.on('error', (error: NodeJS.ErrnoException) => endings.push(error.code ?? 'error'))
+      })
+      await plane.setRoute(slots.route('blue', { target: { slot: 'blue', host: HOST, port: server.port } }))
+      const client = new Client(t, { host: HOST, port: slots.port })
+      await client.hears('hello')
+      client.socket.resetAndDestroy()
+      await until('the slot hears of it', () => endings.length > 0)
+      assert.deepEqual(endings, ['ECONNRESET'])
+    })
+
+    test('a reset of the slot becomes a reset at the client, after all that was sent before it', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const server = await serve(t, (socket) => {
+        socket.write('half an ans', () => socket.resetAndDestroy())
+      })
+      await plane.setRoute(slots.route('blue', { target: { slot: 'blue', host: HOST, port: server.port } }))
+      for (let round = 0; round < 20; round++) {
+        const client = new Client(t, { host: HOST, port: slots.port })
+        await until('the client hears of it', () => client.ended !== null)
+        assert.deepEqual([client.received, client.ended], ['half an ans', 'ECONNRESET'])
+      }
+    })
+
+    test('64 MB each way arrive whole over many switches, with a slow reader at each end', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const bytes = 64 * 1024 * 1024
+      const atSlot = createHash('sha256')
+      const server = await serve(t, (socket) => {
+        sendPattern(socket, bytes)
+        readSlowly(socket, atSlot)
+      })
+      const target = (slot: Slot) => ({ slot, host: HOST, port: server.port })
+      await plane.setRoute(slots.route('blue', { target: target('blue') }))
+      const client = connect({ host: HOST, port: slots.port, allowHalfOpen: true })
+      t.after(() => client.destroy())
+      const atClient = createHash('sha256')
+      sendPattern(client, bytes)
+      const received = readSlowly(client, atClient)
+      let switches = 0
+      const isDone = received.then(() => true)
+      while (!(await Promise.race([isDone, sleep(20, false)])))
+        await plane.setRoute(slots.route(switches++ % 2 === 0 ? 'green' : 'blue'))
+      await until('both ends are closed', async () => (await reportOf(plane)).connections.blue === 0)
+      const expected = await patternHash(bytes)
+      assert.equal(atClient.digest('hex'), expected)
+      assert.equal(atSlot.digest('hex'), expected)
+      assert.ok(switches > 3, `only ${switches} switches`)
+    })
+
+    for (const [listenHost, clientHosts] of [
+      ['127.0.0.1', ['127.0.0.1']],
+      ['0.0.0.0', ['127.0.0.1']],
+      ['::1', ['::1']],
+      ['::', ['127.0.0.1', '::1']],
+    ] as const)
+      for (const slotHost of ['127.0.0.1', '::1'])
+        test(`${clientHosts.join(' and ')} through ${listenHost} reach a slot on ${slotHost}`, async (t) => {
+          const { plane } = await open(t)
+          const server = await serve(t, namedEcho('a slot'), { host: slotHost })
+          const port = await freePort(t, listenHost)
+          await plane.setRoute({
+            app: 'web',
+            listen: { host: listenHost, port },
+            target: { slot: 'blue', host: slotHost, port: server.port },
+            paused: false,
+            holdTimeoutMs: 20_000,
+          })
+          for (const host of clientHosts) await new Client(t, { host, port }).hears('a slot\n')
+        })
+
+    test('apps are apart: one without a target does not hold up another', async (t) => {
+      const { plane } = await open(t)
+      const [one, two] = [await twoSlots(t), await twoSlots(t)]
+      await plane.setRoute(one.route(null, { app: 'one' }))
+      await plane.setRoute(two.route('green', { app: 'two' }))
+      const held = new Client(t, { host: HOST, port: one.port })
+      await new Client(t, { host: HOST, port: two.port }).hears('green\n')
+      assert.equal(held.received, '')
+      const { routes } = await plane.observe()
+      assert.deepEqual(routes.map(({ app, held }) => [app, held]).toSorted(), [
+        ['one', 1],
+        ['two', 0],
+      ])
+    })
+
+    test('an app gets another listen address, and the old one is closed', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      await plane.setRoute(slots.route('blue'))
+      const port = await freePort(t)
+      await plane.setRoute(slots.route('blue', { listen: { host: HOST, port } }))
+      await new Client(t, { host: HOST, port }).hears('blue\n')
+      const refused = new Client(t, { host: HOST, port: slots.port })
+      await until('the old address refuses', () => refused.ended === 'ECONNREFUSED')
     })
   })
 
