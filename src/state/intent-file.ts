@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { App } from '../core/app.ts'
+import { ERROR_CODES } from '../core/errors.ts'
+
+/** What stands in an intent file, and how it is read back: exactly an App, or a reason why it is none. */
+const SCHEMA_VERSION = 1
+
+const slot = z.enum(['blue', 'green'])
+const release = z.int().positive()
+const monotonic = z.number()
+const words = z.array(z.string())
+const times = { intervalMs: z.number(), timeoutMs: z.number() }
+
+const probe = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('http'),
+    path: z.string(),
+    expectedStatus: z.int().nullable(),
+    host: z.string().nullable(),
+    ...times,
+  }),
+  z.strictObject({ kind: z.literal('tcp'), ...times }),
+  z.strictObject({ kind: z.literal('command'), command: words, ...times }),
+  z.strictObject({ kind: z.literal('auto'), ...times }),
+])
+
+const slotDefinition = z.strictObject({
+  port: z.int(),
+  workingDir: z.string(),
+  executable: z.string(),
+  start: words,
+  stop: words.nullable(),
+  reload: words.nullable(),
+  environment: z.record(z.string(), z.string()),
+  user: z.string().nullable(),
+  stopTimeoutMs: z.number(),
+  probe,
+  sandbox: z.strictObject({
+    writablePaths: words,
+    home: z.boolean(),
+    devices: z.boolean(),
+    off: z.boolean(),
+  }),
+})
+
+const definition = z.strictObject({
+  listen: z.strictObject({ host: z.string(), port: z.int() }),
+  uploadDir: z.string(),
+  watch: z.boolean(),
+  settleMs: z.number(),
+  autoSwitch: z.boolean(),
+  bakeMs: z.number(),
+  drainTimeoutMs: z.number(),
+  deployTimeoutMs: z.number(),
+  minHealthyMs: z.number(),
+  holdTimeoutMs: z.number(),
+  keepReleases: z.int(),
+  slots: z.strictObject({ blue: slotDefinition, green: slotDefinition }),
+})
+
+const slotIntent = z.strictObject({
+  release,
+  run: z.enum(['running', 'stopped']),
+  incarnation: z.int().positive(),
+  definition: slotDefinition,
+})
+
+const request = {
+  id: z.int().positive(),
+  kind: z.enum(['deploy', 'rollback', 'switch']),
+  release,
+  switchWhenReady: z.boolean(),
+  force: z.boolean(),
+  requestedAt: z.string(),
+}
+const ended = { code: z.enum(ERROR_CODES), reason: z.string() }
+const deploy = z.discriminatedUnion('state', [
+  z.strictObject({ ...request, slot, state: z.literal('draining'), until: monotonic }),
+  z.strictObject({ ...request, slot, state: z.literal('preparing'), until: monotonic }),
+  z.strictObject({ ...request, slot, state: z.literal('ready') }),
+  z.strictObject({ ...request, slot, state: z.literal('switching'), until: monotonic }),
+  z.strictObject({ ...request, slot, state: z.literal('baking'), until: monotonic, restartsBefore: z.int() }),
+  z.strictObject({ ...request, slot, state: z.literal('live') }),
+  z.strictObject({ ...request, slot, state: z.literal('failed'), ...ended }),
+  z.strictObject({ ...request, slot, state: z.literal('rolled-back'), ...ended }),
+])
+
+const app = z.strictObject({
+  name: z.string(),
+  generation: z.int().positive(),
+  definition,
+  activeSlot: slot,
+  paused: z.boolean(),
+  slots: z.strictObject({ blue: slotIntent.nullable(), green: slotIntent.nullable() }),
+  previousRelease: release.nullable(),
+  deploy: deploy.nullable(),
+  next: z.strictObject(request).nullable(),
+  lastDeployId: z.int().nonnegative(),
+  bad: z.array(release),
+  removal: z.strictObject({ purge: z.boolean() }).nullable(),
+}) satisfies z.ZodType<App>
+
+const envelope = z.strictObject({
+  schema: z.number(),
+  bootId: z.string(),
+  sha256: z.string(),
+  app: z.unknown(),
+})
+
+export type ReadIntent =
+  | { readonly ok: true; readonly app: App; readonly bootId: string }
+  | { readonly ok: false; readonly reason: string }
+
+export function writeIntent(intent: App, bootId: string): string {
+  const body = JSON.stringify(intent)
+  return `${JSON.stringify({ schema: SCHEMA_VERSION, bootId, sha256: digest(bootId, body), app: intent }, null, 1)}\n`
+}
+
+/** Never guesses: a file that is not exactly what was written is refused with the reason. */
+export function readIntent(text: string): ReadIntent {
+  const parsed = parseJson(text)
+  const outer = envelope.safeParse(parsed)
+  if (!outer.success)
+    return {
+      ok: false,
+      reason: parsed === undefined ? 'it is not JSON, or cut off' : 'it is not an intent file',
+    }
+  const { schema, bootId, sha256 } = outer.data
+  if (schema !== SCHEMA_VERSION) {
+    return {
+      ok: false,
+      reason: `it was written by another version of dorc (schema ${schema}, not ${SCHEMA_VERSION})`,
+    }
+  }
+  if (digest(bootId, JSON.stringify(outer.data.app)) !== sha256)
+    return { ok: false, reason: 'its checksum is wrong' }
+  const inner = app.safeParse(outer.data.app)
+  if (!inner.success) return { ok: false, reason: z.prettifyError(inner.error).replaceAll('\n', ' ') }
+  return { ok: true, app: inner.data, bootId }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const digest = (bootId: string, body: string): string =>
+  createHash('sha256').update(`${bootId}\n${body}`).digest('hex')
