@@ -35,6 +35,8 @@ function main(): void {
     process.exitCode = 2
     return
   }
+  // Whoever reads the log may go away (EPIPE); connections must not go with it.
+  process.stdout.on('error', () => null)
   const log = stdoutLogger({ program: 'dorc-relay', generation })
   const relay = new Relay({ build, generation, routesPath, controlPath, runtimeFd: runtimeFd(), log })
   takeInheritedListeners(relay, log)

@@ -20,6 +20,7 @@ import {
   bind,
   close,
   connect,
+  getsockopt,
   IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_IP,
   IPPROTO_TCP,
@@ -27,15 +28,17 @@ import {
   MSG_PEEK,
   recv,
   setsockopt,
+  SO_ERROR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   socket,
+  SOL_SOCKET,
   TCP_NODELAY,
 } from './system-calls.ts'
 import { TAG } from './tags.ts'
 
-const { EADDRNOTAVAIL, EINPROGRESS } = constants.errno
+const { EADDRNOTAVAIL, ECONNRESET, EINPROGRESS, EPIPE } = constants.errno
 
 /** Everything that a connection needs, asked for once: one epoll_ctl per socket. */
 export const CONNECTION_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET
@@ -96,8 +99,14 @@ export class Upstreams {
   onConnecting(upstream: number, events: number): boolean {
     const client = this.#table.peerOf(upstream)
     const route = this.#routeOf(this.#table.routeOf(upstream))
-    const hasFailed = (events & (EPOLLERR | EPOLLHUP)) !== 0 || this.#isSelfConnected(upstream, route)
-    if (hasFailed) {
+    const errno = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : pendingError(upstream)
+    if (errno === ECONNRESET || errno === EPIPE) {
+      // It had accepted, and has reset since: that is an answer, not a reason to try again.
+      this.#settle(upstream, route)
+      this.#streams.reset(upstream)
+      return false
+    }
+    if (errno !== 0 || this.#isSelfConnected(upstream, route)) {
       this.#streams.abandon(upstream)
       this.#table.peer[client] = NO_PEER
       this.#hold(client, route)
@@ -105,11 +114,7 @@ export class Upstreams {
       return false
     }
     if ((events & EPOLLOUT) === 0) return false
-    this.#connecting--
-    this.#table.set(upstream, CONNECTED | COUNTED)
-    if ((this.#table.flagsOf(upstream) & IS_GREEN) === 0) route.blue++
-    else route.green++
-    route.isReachable = true
+    this.#settle(upstream, route)
     this.#release(client, route)
     this.#streams.pump(client)
     return (this.#table.flagsOf(upstream) & CONNECTED) !== 0
@@ -162,6 +167,14 @@ export class Upstreams {
       this.#expire(route, now)
       if (route.mayConnect) this.#retry(route)
     }
+  }
+
+  #settle(upstream: number, route: RelayRoute): void {
+    this.#connecting--
+    this.#table.set(upstream, CONNECTED | COUNTED)
+    if ((this.#table.flagsOf(upstream) & IS_GREEN) === 0) route.blue++
+    else route.green++
+    route.isReachable = true
   }
 
   #retry(route: RelayRoute): void {
@@ -254,6 +267,14 @@ export class Upstreams {
     const port = route.destination?.port ?? 0
     return port >= this.#firstEphemeralPort && localAddress(upstream)?.port === port
   }
+}
+
+/** The errno that EPOLLERR stands for; reading it clears it. */
+function pendingError(fd: number): number {
+  const value = Buffer.alloc(4)
+  const length = Buffer.from(new Int32Array([4]).buffer)
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, value, length)
+  return value.readInt32LE(0)
 }
 
 function firstEphemeralPort(): number {
