@@ -4,6 +4,7 @@ const sources = {
   dorcd: '../daemon/main.ts',
   'dorc-relay': '../dataplane/relay/main.ts',
   'dorc-copier': '../releases/copier-main.ts',
+  'dorc-keeper': '../supervisor/embedded/keeper-main.ts',
 } as const
 
 export type Program = keyof typeof sources

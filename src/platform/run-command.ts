@@ -7,6 +7,8 @@ export interface Command {
   /** Only root may name another user than itself. */
   readonly account: { readonly uid: number; readonly gid: number } | null
   readonly timeoutMs: number
+  /** Gets all that it writes, as it comes. */
+  readonly onOutput?: (chunk: Buffer) => void
 }
 
 export interface CommandResult {
@@ -31,7 +33,7 @@ export function runCommand(command: Command): Promise<CommandResult> {
     detached: true,
     ...(account === null ? {} : { uid: account.uid, gid: account.gid }),
   })
-  const output = tailOf(child)
+  const output = tailOf(child, command.onOutput)
   return new Promise((resolve) => {
     let isLate = false
     const timer = setTimeout(() => {
@@ -64,11 +66,12 @@ export function exitText(status: number | null, signal: NodeJS.Signals | null): 
   return signal === null ? `exit status ${status}` : `signal ${signal.replace(/^SIG/, '')}`
 }
 
-function tailOf(child: ChildProcess): () => Buffer {
+function tailOf(child: ChildProcess, onOutput: Command['onOutput']): () => Buffer {
   let tail: Buffer = Buffer.alloc(0)
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => {
       tail = Buffer.concat([tail, chunk]).subarray(-KEPT_BYTES)
+      onOutput?.(chunk)
     })
   return () => tail
 }
