@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import type { RegisterRequest } from '../../api/protocol.ts'
-import { DorcError } from '../../core/errors.ts'
 import { wasDoneAsRoot } from '../as-root.ts'
 import { plainText } from '../plain-text.ts'
 import type { Answers } from '../register/answers.ts'
 import { appToml } from '../register/app-toml.ts'
 import { Draft } from '../register/draft.ts'
+import { type FromFile, readDefinition, withoutOriginal } from '../register/from-file.ts'
 import { type AnswerFlags, givenBy, refuseMissing, withDefaults } from '../register/given.ts'
 import { tellRegistered, waitUntilUp } from '../register/wait-until-up.ts'
 import { type CommonFlags, openSession, type Session } from '../session.ts'
@@ -19,31 +18,32 @@ export interface RegisterFlags extends CommonFlags, AnswerFlags {
 export async function register(flags: RegisterFlags, app?: string): Promise<void> {
   const session = openSession(flags)
   if (wasDoneAsRoot(session)) return
-  const request = await requestOf(session, flags, app)
-  if (request === null) {
+  const wanted = await wantedBy(session, flags, app)
+  if (wanted === null) {
     session.say('Nothing changed')
     return
   }
-  const accepted = await session.daemon.register(request)
+  const { request, inTheWay } = wanted
+  const accepted = await withoutOriginal(inTheWay, () => session.daemon.register(request))
   const up = await waitUntilUp(session, request.name)
   if (session.isJson) session.document({ ...accepted, app: up })
   else tellRegistered(session, up)
 }
 
 /** null: the operator looked at it and does not want it. */
-async function requestOf(
+async function wantedBy(
   session: Session,
   flags: RegisterFlags,
   app: string | undefined,
-): Promise<RegisterRequest | null> {
-  if (flags.from !== undefined) return fromFile(flags.from, app)
+): Promise<FromFile | null> {
+  if (flags.from !== undefined) return readDefinition(flags.from, app, session.paths)
   const given = givenBy(flags, app)
   const mayAsk = session.isTerminal && process.stdin.isTTY && !flags.yes
   if (!mayAsk) refuseMissing(given)
   const draft = await Draft.open(session.daemon, session.paths, given)
   const answers = mayAsk ? await ask(session, draft) : await withDefaults(draft)
   const request = { name: answers.name, toml: appToml(answers, session.paths) }
-  return mayAsk && !(await isWanted(session, request)) ? null : request
+  return mayAsk && !(await isWanted(session, request)) ? null : { request, inTheWay: null }
 }
 
 async function ask({ paint, say }: Session, draft: Draft): Promise<Answers> {
@@ -58,12 +58,4 @@ async function isWanted({ say, paint, paths }: Session, { name, toml }: Register
   say('')
   const { askConfirmation } = await import('../prompts/confirm.ts')
   return askConfirmation(`Register ${name}?`, { default: true })
-}
-
-async function fromFile(path: string, app: string | undefined): Promise<RegisterRequest> {
-  try {
-    return { name: app ?? basename(path, '.toml'), toml: await readFile(path, 'utf8') }
-  } catch (error) {
-    throw new DorcError('PATH_INVALID', `Cannot read "${path}"`, { cause: error })
-  }
 }
