@@ -10,6 +10,7 @@ await build({
     dorcd: 'src/daemon/main.ts',
     'dorc-relay': 'src/dataplane/relay/main.ts',
     'dorc-copier': 'src/releases/copier-main.ts',
+    'dorc-keeper': 'src/supervisor/embedded/keeper-main.ts',
   },
   outdir,
   bundle: true,

@@ -1,0 +1,212 @@
+import { readFile } from 'node:fs/promises'
+import type { Actions, Caller, StreamOptions } from '../api/actions.ts'
+import type {
+  AppStatus,
+  JournalEvent,
+  LogEntry,
+  ReleaseSummary,
+  RunCommand,
+  Version,
+} from '../api/protocol.ts'
+import { SLOTS, type Slot } from '../core/app.ts'
+import { DorcError } from '../core/errors.ts'
+import { requestLoad, requestRemoval, requestRun } from '../core/requests.ts'
+import type { Journal } from '../state/journal.ts'
+import type { AppLoop } from './app-loop.ts'
+import type { Author } from './chronicle.ts'
+import { type DeployDeps, deploy, rollback, switchSlot } from './deploys.ts'
+import { freeSlotPorts } from './held-ports.ts'
+import { mergeLogs } from './merge-logs.ts'
+import { slotsOf } from './observe.ts'
+import { appFile, checkDefinition, checkReport, register } from './register.ts'
+import type { Registry, RegistryDeps } from './registry.ts'
+import { appStatus } from './status.ts'
+
+export interface ActionDeps {
+  readonly registry: Registry
+  readonly deps: RegistryDeps
+  readonly journal: Journal
+  readonly version: Version
+}
+
+/** What the API can be asked for, by the parts of the daemon that do it. */
+export function createActions({ registry, deps, journal, version }: ActionDeps): Actions {
+  const { adapters, clock } = deps
+  const status = (loop: AppLoop): Promise<AppStatus> => statusOf(loop, deps)
+  const deployDeps: DeployDeps = { releases: adapters.releases, clock, status }
+  const accepted = async (loop: AppLoop): Promise<{ app: AppStatus }> => ({ app: await status(loop) })
+  return {
+    version: () => version,
+    status: async () => ({
+      apps: await Promise.all(registry.loops.map(status)),
+      setAside: registry.setAside,
+    }),
+    appStatus: (app) => status(registry.loop(app)),
+    releases: (app) => releaseSummaries(registry.loop(app), deps),
+    check: (request) =>
+      checkReport(request, { registry, deps }, () => freeSlotPorts(registry.loops.map((loop) => loop.app))),
+    register: async (request, caller) => accepted(await register(request, caller, { registry, deps })),
+    async load(app, caller) {
+      const loop = registry.loop(app)
+      const toml = await readFile(appFile(deps, app), 'utf8').catch((cause: unknown) => {
+        throw new DorcError('PATH_INVALID', `Cannot read the definition of "${app}"`, { cause })
+      })
+      const definition = await checkDefinition({ name: app, toml }, registry, deps)
+      await loop.change(authorOf(caller), (present) => requestLoad(present, definition))
+      registry.watchUploads(app)
+      return accepted(loop)
+    },
+    async remove(app, { purge }, caller) {
+      const loop = registry.loop(app)
+      await loop.change(authorOf(caller), (present) => requestRemoval(present, purge))
+      await forgotten(registry, loop, caller.signal)
+      return { app: null }
+    },
+    async run(app, command, caller) {
+      const loop = registry.loop(app)
+      await run(loop, command, caller, deps)
+      return accepted(loop)
+    },
+    deploy: (app, command, caller) => deploy(deployDeps, registry.loop(app), command, caller),
+    switch: (app, command, caller) => switchSlot(deployDeps, registry.loop(app), command, caller),
+    rollback: (app, command, caller) => rollback(deployDeps, registry.loop(app), command, caller),
+    logs: (app, slot, options, caller) => logs(registry.loop(app), slot, options, { caller, deps }),
+    events: (app, options, caller) => events(journal, app, options, caller.signal),
+  }
+}
+
+const authorOf = ({ peer, ifMatch }: Caller): Author => ({ peer, ifMatch })
+
+async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promise<AppStatus> {
+  const [observation, releases] = await Promise.all([loop.look(), adapters.releases.list(loop.app.name)])
+  const { app, routeProblem } = loop
+  return appStatus({
+    app,
+    observation,
+    releases,
+    dataPlane: adapters.dataPlane.name,
+    dataPlaneReason: routeProblem,
+    now: clock.now(),
+    wall: clock.wall(),
+  })
+}
+
+async function releaseSummaries(loop: AppLoop, { adapters }: RegistryDeps): Promise<ReleaseSummary[]> {
+  const { app } = loop
+  const releases = await adapters.releases.list(app.name)
+  return releases.map(({ number, digest, takenInAt, files, bytes }) => ({
+    release: number,
+    digest,
+    takenInAt,
+    files,
+    bytes,
+    slots: SLOTS.filter((slot) => app.slots[slot]?.release === number),
+    bad: app.bad.includes(number),
+  }))
+}
+
+async function run(
+  loop: AppLoop,
+  { action, slot }: RunCommand,
+  caller: Caller,
+  deps: RegistryDeps,
+): Promise<void> {
+  const slots = slot === null ? SLOTS : [slot]
+  switch (action) {
+    case 'start':
+    case 'stop':
+    case 'restart':
+      await loop.change(authorOf(caller), (app) => requestRun(app, action, slots))
+      return
+    case 'pause':
+    case 'resume':
+      await loop.change(authorOf(caller), (app) => ({
+        ...app,
+        generation: app.generation + 1,
+        paused: action === 'pause',
+      }))
+      return
+    case 'reload':
+      await reload(loop, slots, caller, deps)
+      return
+    default:
+      action satisfies never
+  }
+}
+
+/** Not an intent: it is done once, now, and what runs stays what it is. */
+async function reload(
+  loop: AppLoop,
+  slots: readonly Slot[],
+  caller: Caller,
+  deps: RegistryDeps,
+): Promise<void> {
+  const { app } = loop
+  const present = slotsOf(app).filter((slot) => slots.includes(slot) && app.slots[slot]?.run === 'running')
+  if (present.length === 0)
+    throw new DorcError('NOTHING_DEPLOYED', `Cannot reload "${app.name}": nothing runs there`)
+  for (const slot of present) {
+    await deps.adapters.supervisor.reload(app.name, slot)
+    const event = { type: 'reloaded', message: `Slot ${slot} was reloaded`, deploy: null } as const
+    deps.chronicle.record(app.name, event, authorOf(caller))
+  }
+  loop.wake()
+}
+
+function forgotten(registry: Registry, loop: AppLoop, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (registry.has(loop.app.name) && !signal.aborted) return
+      end()
+      signal.removeEventListener('abort', look)
+      resolve()
+    }
+    const end = loop.onChange(look)
+    signal.addEventListener('abort', look)
+  })
+}
+
+function logs(
+  loop: AppLoop,
+  slot: Slot | null,
+  options: StreamOptions,
+  { caller, deps }: { caller: Caller; deps: RegistryDeps },
+): AsyncIterable<LogEntry> {
+  const { app } = loop
+  const slots = slot === null ? slotsOf(app) : [slot]
+  const { supervisor } = deps.adapters
+  return mergeLogs(
+    slots.map((each) => supervisor.logs(app.name, each, { ...options, signal: caller.signal })),
+    options,
+  )
+}
+
+async function* events(
+  journal: Journal,
+  app: string | null,
+  { lines, follow }: StreamOptions,
+  signal: AbortSignal,
+): AsyncGenerator<JournalEvent> {
+  const fresh: JournalEvent[] = []
+  let wake: () => void = () => undefined
+  const end = journal.subscribe((event) => {
+    if (app === null || event.app === app) fresh.push(event)
+    wake()
+  })
+  try {
+    signal.addEventListener('abort', () => wake(), { once: true })
+    let told = 0
+    for (const event of journal.read({ app, lines })) {
+      told = event.seq
+      yield event
+    }
+    if (!follow) return
+    while (!signal.aborted) {
+      const event = fresh.shift()
+      if (event === undefined) await new Promise<void>((resolve) => (wake = resolve))
+      else if (event.seq > told) yield event
+    }
+  } finally {
+    end()
+  }
+}

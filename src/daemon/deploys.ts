@@ -1,0 +1,184 @@
+import type { Caller } from '../api/actions.ts'
+import type {
+  AppStatus,
+  DeployCommand,
+  ProgressLine,
+  RollbackCommand,
+  SwitchCommand,
+} from '../api/protocol.ts'
+import { type App, otherSlot } from '../core/app.ts'
+import { DorcError } from '../core/errors.ts'
+import { requestDeploy, requestRollback, requestSwitch } from '../core/requests.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Release, ReleaseStore } from '../releases/release-store.ts'
+import { type AppLoop, refuseStale } from './app-loop.ts'
+import type { Author } from './chronicle.ts'
+import { follow } from './follow.ts'
+import { isInPlace, type Source, takeIn } from './take-in.ts'
+
+export interface DeployDeps {
+  readonly releases: ReleaseStore
+  readonly clock: Clock
+  readonly status: (loop: AppLoop) => Promise<AppStatus>
+}
+
+/** `dorc deploy`: takes the release in, asks for its deploy, and tells how it goes. */
+export async function* deploy(
+  deps: DeployDeps,
+  loop: AppLoop,
+  command: DeployCommand,
+  caller: Caller,
+): AsyncGenerator<ProgressLine> {
+  const { app } = loop
+  const author: Author = { peer: caller.peer, ifMatch: caller.ifMatch }
+  refuseStale(app, author)
+  const source: Source =
+    command.path === null
+      ? { path: app.definition.uploadDir, uploader: null }
+      : { path: command.path, uploader: { uid: caller.peer.uid, gid: caller.peer.gid } }
+  const progress = new TakeInProgress()
+  // Not bound to the caller: a CLI that is interrupted stops following, the deploy goes on.
+  const taking = takeIn(deps.releases, app, source, {
+    onProgress: (files, bytes) => progress.report(files, bytes),
+    signal: new AbortController().signal,
+  }).finally(() => progress.end())
+  yield* progress.lines()
+  const { release } = await taking
+  yield { kind: 'taken-in', release: release.number, files: release.files, bytes: release.bytes }
+  // The generation was checked before the copy; a copy may take minutes.
+  const asked: Author = { peer: caller.peer, ifMatch: null }
+  if (isInPlace(loop.app, release.number) && !command.force)
+    yield* alreadyThere(deps, loop, { command, caller, release, asked })
+  else yield* deployRelease(deps, loop, { command, caller, release, asked })
+}
+
+interface Asked {
+  readonly command: DeployCommand
+  readonly caller: Caller
+  readonly release: Release
+  readonly asked: Author
+}
+
+async function* deployRelease(
+  deps: DeployDeps,
+  loop: AppLoop,
+  { command, caller, release, asked }: Asked,
+): AsyncGenerator<ProgressLine> {
+  const changed = await loop.change(asked, (app) =>
+    requestDeploy(app, {
+      kind: 'deploy',
+      release: release.number,
+      switchWhenReady: command.switch || app.definition.autoSwitch,
+      force: command.force,
+      requestedAt: deps.clock.wall(),
+    }),
+  )
+  const id = changed.lastDeployId
+  if (command.wait === 'no') {
+    const message = `Deploy ${id} of release ${release.number} is under way`
+    yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+  } else {
+    yield* followDeploy(deps, loop, id, { wait: command.wait, signal: caller.signal })
+  }
+}
+
+/** The inactive slot has that very release: with --switch it is switched to, else nothing is to be done. */
+async function* alreadyThere(
+  deps: DeployDeps,
+  loop: AppLoop,
+  { command, caller, release }: Asked,
+): AsyncGenerator<ProgressLine> {
+  const coming = comingDeploy(loop.app, release.number)
+  if (coming === null && command.switch)
+    return yield* switchSlot(deps, loop, { to: null, force: false }, caller)
+  if (coming !== null && command.wait !== 'no') {
+    return yield* followDeploy(deps, loop, coming, { wait: command.wait, signal: caller.signal })
+  }
+  const slot = otherSlot(loop.app.activeSlot)
+  const message = `Nothing to do: release ${release.number} with the same content is in ${slot} already`
+  return yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+}
+
+/** The id of the deploy that is bringing that release; null if none is. */
+function comingDeploy({ next, deploy: present }: App, release: number): number | null {
+  if (next !== null) return next.release === release ? next.id : null
+  const isComing =
+    present?.release === release && (present.state === 'draining' || present.state === 'preparing')
+  return isComing ? present.id : null
+}
+
+/** `dorc switch`. */
+export async function* switchSlot(
+  deps: DeployDeps,
+  loop: AppLoop,
+  command: SwitchCommand,
+  caller: Caller,
+): AsyncGenerator<ProgressLine> {
+  const author: Author = { peer: caller.peer, ifMatch: caller.ifMatch }
+  const wish = { ...command, requestedAt: deps.clock.wall() }
+  const changed = await loop.change(author, (app, { observed }, now) =>
+    requestSwitch(app, wish, observed, now),
+  )
+  yield* followDeploy(deps, loop, askedId(changed), { wait: 'ready', signal: caller.signal })
+}
+
+/** `dorc rollback`. */
+export async function* rollback(
+  deps: DeployDeps,
+  loop: AppLoop,
+  command: RollbackCommand,
+  caller: Caller,
+): AsyncGenerator<ProgressLine> {
+  const { release } = command
+  const kept = await deps.releases.list(loop.app.name)
+  if (release !== null && !kept.some(({ number }) => number === release)) {
+    throw new DorcError('RELEASE_UNKNOWN', `"${loop.app.name}" has no release ${release}`, {
+      hint: `See what is kept: dorc releases ${loop.app.name}`,
+    })
+  }
+  const author: Author = { peer: caller.peer, ifMatch: caller.ifMatch }
+  const wish = { ...command, requestedAt: deps.clock.wall() }
+  const changed = await loop.change(author, (app, { observed }, now) =>
+    requestRollback(app, wish, observed, now),
+  )
+  yield* followDeploy(deps, loop, askedId(changed), { wait: 'ready', signal: caller.signal })
+}
+
+/** A switch goes on with the deploy that was ready, or is one of its own; a deploy waits its turn as `next`. */
+const askedId = ({ next, deploy: present, lastDeployId }: App): number =>
+  next?.id ?? present?.id ?? lastDeployId
+
+function followDeploy(
+  deps: DeployDeps,
+  loop: AppLoop,
+  id: number,
+  { wait, signal }: { wait: 'ready' | 'live'; signal: AbortSignal },
+): AsyncGenerator<ProgressLine> {
+  return follow(loop, id, { wait, signal, clock: deps.clock, status: () => deps.status(loop) })
+}
+
+/** The newest progress of a copy, at most a few lines a second. */
+class TakeInProgress {
+  #latest: { files: number; bytes: number } | null = null
+  #hasEnded = false
+  #wake: () => void = () => undefined
+
+  report(files: number, bytes: number): void {
+    this.#latest = { files, bytes }
+    this.#wake()
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#wake()
+  }
+
+  async *lines(): AsyncGenerator<ProgressLine> {
+    while (!this.#hasEnded) {
+      if (this.#latest !== null) yield { kind: 'take-in', ...this.#latest }
+      this.#latest = null
+      if (!this.#hasEnded && this.#latest === null)
+        await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+  }
+}

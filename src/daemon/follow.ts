@@ -1,0 +1,135 @@
+import type { AppStatus, ProgressLine } from '../api/protocol.ts'
+import { errorBody } from '../api/server.ts'
+import type { Deploy } from '../core/app.ts'
+import { DorcError } from '../core/errors.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { AppLoop } from './app-loop.ts'
+import { deployStatus } from './status.ts'
+
+export interface FollowOptions {
+  readonly wait: 'ready' | 'live'
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly status: () => Promise<AppStatus>
+}
+
+/** Tells how a deploy goes on, line by line, until it has ended or the caller has gone. */
+export async function* follow(
+  loop: AppLoop,
+  id: number,
+  options: FollowOptions,
+): AsyncGenerator<ProgressLine> {
+  const { clock, signal } = options
+  let told = ''
+  let toldProbe = ''
+  while (!signal.aborted) {
+    const changed = nextChange(loop, signal)
+    const { deploy, next } = loop.app
+    const isWaiting = next?.id === id
+    if (!isWaiting && deploy?.id !== id) return yield await superseded(loop, id, options)
+    const line = isWaiting || deploy === null ? waitingLine(deploy) : progressOf(loop, deploy, clock)
+    const text = JSON.stringify(line)
+    if (text !== told) yield line
+    told = text
+    const probe = isWaiting || deploy === null ? null : probeLine(loop, deploy)
+    if (probe !== null && JSON.stringify(probe) !== toldProbe) yield probe
+    toldProbe = JSON.stringify(probe)
+    if (!isWaiting && deploy !== null && hasEnded(deploy, options.wait))
+      return yield await doneLine(deploy, options)
+    await changed
+  }
+}
+
+function waitingLine(deploy: Deploy | null): ProgressLine {
+  const reason =
+    deploy === null
+      ? 'It starts at once'
+      : `Release ${deploy.release} is ${deploy.state}: waiting for its end`
+  return { kind: 'waiting', reason }
+}
+
+function progressOf(loop: AppLoop, deploy: Deploy, clock: Clock): ProgressLine {
+  if (deploy.state === 'draining') {
+    const connections = loop.observation?.observed.slots[deploy.slot].connections ?? 0
+    return {
+      kind: 'draining',
+      connections,
+      secondsLeft: Math.max(0, Math.ceil((deploy.until - clock.now()) / 1_000)),
+    }
+  }
+  // The deadline is derived from two clocks; to the second it stays the same from look to look.
+  return {
+    kind: 'deploy',
+    deploy: { ...deployStatus(deploy, { now: clock.now(), wall: clock.wall() }), deadline: null },
+  }
+}
+
+function probeLine(loop: AppLoop, deploy: Deploy): ProgressLine | null {
+  const probe = loop.observation?.probes[deploy.slot] ?? null
+  return probe === null || deploy.state !== 'preparing'
+    ? null
+    : { kind: 'probe', slot: deploy.slot, ...probe }
+}
+
+function hasEnded(deploy: Deploy, wait: 'ready' | 'live'): boolean {
+  switch (deploy.state) {
+    case 'live':
+    case 'failed':
+    case 'rolled-back':
+      return true
+    case 'ready':
+      return wait === 'ready' && !deploy.switchWhenReady
+    case 'baking':
+      return wait === 'ready'
+    case 'draining':
+    case 'preparing':
+    case 'switching':
+      return false
+    default:
+      return deploy satisfies never
+  }
+}
+
+async function doneLine(deploy: Deploy, { status }: FollowOptions): Promise<ProgressLine> {
+  const app = await status()
+  if (deploy.state === 'failed' || deploy.state === 'rolled-back') {
+    const what = deploy.state === 'failed' ? 'failed' : 'took itself back'
+    const error = new DorcError(deploy.code, `Release ${deploy.release} ${what}: ${deploy.reason}`, {
+      hint: app.nextStep ?? `See: dorc status ${app.name}`,
+    })
+    return { kind: 'done', ok: false, message: error.message, error: errorBody(error).error, app }
+  }
+  return { kind: 'done', ok: true, message: successOf(deploy), error: null, app }
+}
+
+function successOf({ state, kind, release, slot }: Deploy): string {
+  if (state === 'ready') return `Release ${release} is ready in ${slot}`
+  if (state === 'baking')
+    return `New connections go to ${slot} (release ${release}), which is watched from now on`
+  return kind === 'switch'
+    ? `New connections go to ${slot} (release ${release})`
+    : `Release ${release} is live in ${slot}`
+}
+
+async function superseded(loop: AppLoop, id: number, { status }: FollowOptions): Promise<ProgressLine> {
+  const newer = loop.app.next?.release ?? loop.app.deploy?.release
+  const message =
+    loop.app.removal === null
+      ? `Deploy ${id} was replaced by that of release ${newer}`
+      : 'The app is being removed'
+  const error = new DorcError('SUPERSEDED', message, { hint: `See: dorc events ${loop.app.name}` })
+  return { kind: 'done', ok: false, message, error: errorBody(error).error, app: await status() }
+}
+
+/** Registered before the state is read, so that no change falls between the two. */
+function nextChange(loop: AppLoop, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      end()
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const end = loop.onChange(done)
+    signal.addEventListener('abort', done, { once: true })
+  })
+}

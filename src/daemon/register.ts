@@ -1,0 +1,139 @@
+import { mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Caller } from '../api/actions.ts'
+import type { CheckReport, RegisterRequest } from '../api/protocol.ts'
+import { parseAppFile } from '../config/app-file.ts'
+import type { Definition } from '../core/definition.ts'
+import { DorcError, hasCode } from '../core/errors.ts'
+import { checkAppName } from '../core/names.ts'
+import { crossCheck } from '../core/ports.ts'
+import { newApp, requestDeploy } from '../core/requests.ts'
+import type { Release } from '../releases/release-store.ts'
+import { writeFileAtomic } from '../state/atomic-write.ts'
+import type { AppLoop } from './app-loop.ts'
+import { refuseHeldPorts } from './held-ports.ts'
+import type { Registry, RegistryDeps } from './registry.ts'
+import { takeIn } from './take-in.ts'
+
+const APP_FILE_MODE = 0o644
+
+/** Everything that can be wrong with a definition before anything of it exists. Throws the first thing found. */
+export async function checkDefinition(
+  { name, toml }: RegisterRequest,
+  registry: Registry,
+  deps: RegistryDeps,
+): Promise<Definition> {
+  checkAppName(name)
+  const fileName = appFile(deps, name)
+  const definition = parseAppFile({ name, toml, fileName, paths: deps.paths })
+  const others = registry.loops.map(({ app }) => app).filter((app) => app.name !== name)
+  crossCheck(definition, others)
+  const own = registry.has(name) ? registry.loop(name).app : null
+  refuseHeldPorts(definition, own)
+  return definition
+}
+
+/**
+ * Registers an app. What lies in its upload directory becomes release 1 of both slots. Until the intent is
+ * saved, which is the last thing, a failure leaves no app behind.
+ */
+export async function register(
+  request: RegisterRequest,
+  caller: Caller,
+  { registry, deps }: { registry: Registry; deps: RegistryDeps },
+): Promise<AppLoop> {
+  const { name, toml } = request
+  if (registry.has(name)) {
+    throw new DorcError('APP_EXISTS', `There is an app "${name}" already`, {
+      hint: `Edit ${appFile(deps, name)}, then: dorc load ${name}`,
+    })
+  }
+  const definition = await checkDefinition(request, registry, deps)
+  await refuseOtherFile(appFile(deps, name), toml)
+  await makeUploadDir(definition.uploadDir)
+  const release = await takeInFirst(name, definition, deps)
+  await mkdir(deps.paths.appFiles, { recursive: true })
+  await writeFileAtomic(appFile(deps, name), toml, APP_FILE_MODE)
+  const app = newApp(name, definition)
+  await deps.intents.save(app)
+  const { peer } = caller
+  const message = `"${name}" was registered`
+  deps.chronicle.record(name, { type: 'registered', message, deploy: null }, { peer, ifMatch: null })
+  const loop = registry.adopt(app)
+  if (release !== null) await deployFirst(loop, release, deps)
+  return loop
+}
+
+async function deployFirst(loop: AppLoop, { number }: Release, { clock }: RegistryDeps): Promise<void> {
+  const wish = { kind: 'deploy', release: number, switchWhenReady: true, force: false } as const
+  await loop.change(null, (app) => requestDeploy(app, { ...wish, requestedAt: clock.wall() }))
+}
+
+export const appFile = ({ paths }: RegistryDeps, name: string): string => join(paths.appFiles, `${name}.toml`)
+
+/** A file that a person wrote is never written over; the same text is a register repeated. */
+async function refuseOtherFile(path: string, toml: string): Promise<void> {
+  const present = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return null
+    throw new DorcError('PATH_INVALID', `Cannot read "${path}"`, { cause: error })
+  })
+  if (present === null || present === toml) return
+  throw new DorcError('APP_EXISTS', `"${path}" exists and says something else`, {
+    hint: `Register what it says with --from ${path}, or move it away`,
+  })
+}
+
+async function makeUploadDir(path: string): Promise<void> {
+  try {
+    const found = await stat(path)
+    if (found.isDirectory()) return
+    throw new DorcError('PATH_INVALID', `The upload directory "${path}" is not a directory`)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
+  try {
+    await mkdir(path, { mode: 0o755 })
+  } catch (error) {
+    throw new DorcError('PATH_INVALID', `Cannot create the upload directory "${path}"`, {
+      cause: error,
+      hint: 'Create it, owned by the user who uploads',
+    })
+  }
+}
+
+/** null: nothing was uploaded yet. */
+async function takeInFirst(
+  name: string,
+  definition: Definition,
+  { adapters }: RegistryDeps,
+): Promise<Release | null> {
+  try {
+    const source = { path: definition.uploadDir, uploader: null }
+    const signal = new AbortController().signal
+    const taken = await takeIn(adapters.releases, { name, definition }, source, {
+      onProgress: () => undefined,
+      signal,
+    })
+    return taken.release
+  } catch (error) {
+    if (error instanceof DorcError && error.code === 'RELEASE_EMPTY') return null
+    throw error
+  }
+}
+
+export async function checkReport(
+  request: RegisterRequest,
+  { registry, deps }: { registry: Registry; deps: RegistryDeps },
+  freePorts: () => readonly number[],
+): Promise<CheckReport> {
+  try {
+    await checkDefinition(request, registry, deps)
+    return { freePorts: freePorts(), problems: [] }
+  } catch (error) {
+    if (!(error instanceof DorcError)) throw error
+    return {
+      freePorts: freePorts(),
+      problems: [{ key: null, message: error.message, hint: error.hint }],
+    }
+  }
+}

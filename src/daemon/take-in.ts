@@ -1,0 +1,50 @@
+import { otherSlot, type App } from '../core/app.ts'
+import type { Definition } from '../core/definition.ts'
+import type { Release, ReleaseStore, Uploader } from '../releases/release-store.ts'
+
+export interface Source {
+  readonly path: string
+  /** With whose rights the tree is read; null: those of the directory's owner. */
+  readonly uploader: Uploader | null
+}
+
+export interface TakeInOptions {
+  readonly onProgress: (files: number, bytes: number) => void
+  readonly signal: AbortSignal
+}
+
+/** Copies an upload into the release store of the app. Throws what ReleaseStore.takeIn throws. */
+export function takeIn(
+  releases: ReleaseStore,
+  { name, definition }: { readonly name: string; readonly definition: Definition },
+  source: Source,
+  options: TakeInOptions,
+): Promise<{ release: Release; isNew: boolean }> {
+  const { executable, start } = definition.slots.blue
+  const mustBeExecutable = start[0] === '{executable}'
+  return releases.takeIn(name, source, { executable: { path: executable, mustBeExecutable }, ...options })
+}
+
+/** Whether the inactive slot runs that release, or is about to: then there is nothing to deploy. */
+export function isInPlace(app: App, release: number): boolean {
+  if (app.next !== null) return app.next.release === release
+  const { deploy } = app
+  const hasFailed =
+    deploy?.release === release && (deploy.state === 'failed' || deploy.state === 'rolled-back')
+  if (hasFailed) return false
+  const isUnderWay =
+    deploy?.release === release && (deploy.state === 'draining' || deploy.state === 'preparing')
+  return isUnderWay || app.slots[otherSlot(app.activeSlot)]?.release === release
+}
+
+/** Releases that must be kept, whatever their age. */
+export function releasesInUse(app: App): number[] {
+  const numbers = [
+    app.slots.blue?.release,
+    app.slots.green?.release,
+    app.previousRelease,
+    app.deploy?.release,
+    app.next?.release,
+  ]
+  return numbers.filter((release) => release !== null && release !== undefined)
+}
