@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootId } from '../../platform/clock.ts'
+import { closeFilesOnExec } from '../../platform/close-on-exec.ts'
 import { descendantsOf, isRunning, processesWithEnvironment } from '../../platform/proc.ts'
 import { programArgv } from '../../platform/programs.ts'
 import { killAll, signalEach } from './kill-all.ts'
@@ -29,6 +30,7 @@ export async function startKeeper(args: KeeperArguments, onEnd: () => void): Pro
   const [file, ...words] = programArgv('dorc-keeper')
   const errorLog = join(args.files.directory, 'keeper.log')
   const errorFd = openSync(errorLog, 'w', 0o600)
+  closeFilesOnExec()
   const child = spawn(file, [...words, JSON.stringify(args)], {
     cwd: '/',
     stdio: ['ignore', 'ignore', errorFd, 'pipe'],
