@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
 import { addressOf, encodeSocketAddress } from '../../src/dataplane/relay/socket-address.ts'
@@ -12,7 +13,7 @@ import {
   SOCK_STREAM,
   socket,
 } from '../../src/dataplane/relay/system-calls.ts'
-import { SystemCallError } from '../../src/platform/libc.ts'
+import { check, SystemCallError } from '../../src/platform/libc.ts'
 
 /** What a connection to 127.0.0.1 receives, and how it ends. Node's own sockets drop what came just before a reset. */
 export async function receiveAll(port: number): Promise<[received: string, ended: string]> {
@@ -34,4 +35,17 @@ export async function receiveAll(port: number): Promise<[received: string, ended
   } finally {
     close(fd)
   }
+}
+
+/** Opens `count` connections that never say anything: bare fds, closed with the test. */
+export function openIdle(t: TestContext, port: number, count: number): void {
+  const address = encodeSocketAddress({ host: '127.0.0.1', port })
+  const fds = Array.from({ length: count }, () => {
+    const fd = check('socket', socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number)
+    connect(fd, addressOf(address), address.length)
+    return fd
+  })
+  t.after(() => {
+    for (const fd of fds) close(fd)
+  })
 }

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DorcError, hasCode } from '../../core/errors.ts'
+import { SystemCallError } from '../../platform/libc.ts'
 import { programArgv } from '../../platform/programs.ts'
 import type { RelayHost, RelayProcess } from './ports.ts'
 import { RelayLink } from './relay-link.ts'
@@ -71,13 +73,15 @@ export class EmbeddedHost implements RelayHost {
   /** Ends every relay and its connections: for the end of a demo or a test, never for an upgrade. */
   async endAll(): Promise<void> {
     for (const { controlPath } of await this.running()) {
-      const link = new RelayLink(controlPath, () => null)
-      const { pid } = await link.hello()
-      link.close()
-      for (let waitedMs = 0; accepts(controlPath) && waitedMs < STOP_TIMEOUT_MS; waitedMs += 10) {
+      const pid = await pidOf(controlPath)
+      for (
+        let waitedMs = 0;
+        pid !== null && accepts(controlPath) && waitedMs < STOP_TIMEOUT_MS;
+        waitedMs += 20
+      ) {
         // The first asks it to retire, the second to leave at once.
-        process.kill(pid, 'SIGTERM')
-        await sleep(10)
+        terminate(pid)
+        await sleep(20)
       }
     }
   }
@@ -96,6 +100,27 @@ export class EmbeddedHost implements RelayHost {
   }
 }
 
+function terminate(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    if (!hasCode(error, 'ESRCH')) throw error
+  }
+}
+
+/** null if it ended just now. */
+async function pidOf(controlPath: string): Promise<number | null> {
+  try {
+    const link = new RelayLink(controlPath, () => null)
+    const { pid } = await link.hello()
+    link.close()
+    return pid
+  } catch (error) {
+    if (accepts(controlPath)) throw error
+    return null
+  }
+}
+
 /** A socket file that nobody serves any more is removed. */
 function accepts(controlPath: string): boolean {
   try {
@@ -103,6 +128,8 @@ function accepts(controlPath: string): boolean {
     return true
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return false
+    // Its queue is full (unix(7)): it is there, and busy.
+    if (error instanceof SystemCallError && error.errno === constants.errno.EAGAIN) return true
     if (!hasCode(error, 'ECONNREFUSED')) throw error
     rmSync(controlPath, { force: true })
     return false

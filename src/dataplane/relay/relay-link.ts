@@ -1,5 +1,4 @@
 import { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { receiveWithFds, sendWithFds } from '../../platform/fd-passing.ts'
 import { check } from '../../platform/libc.ts'
@@ -20,6 +19,7 @@ export interface NamedListener {
 export class RelayLink {
   readonly #fd: number
   readonly #socket: Socket
+  #received = ''
   /** Settles the request that is under way. */
   #settle: ((answer: unknown) => void) | null = null
   #last: Promise<unknown> = Promise.resolve()
@@ -33,7 +33,8 @@ export class RelayLink {
       this.#settle?.(new Error('The relay closed its control connection'))
       onClose()
     })
-    createInterface({ input: this.#socket }).on('line', (line) => this.#settle?.(parseAnswer(line)))
+    this.#socket.setEncoding('utf8')
+    this.#socket.on('data', (text: string) => this.#receive(text))
     this.#socket.unref()
   }
 
@@ -67,6 +68,14 @@ export class RelayLink {
 
   close(): void {
     this.#socket.destroy()
+  }
+
+  #receive(text: string): void {
+    this.#received += text
+    if (!text.endsWith('\n')) return
+    const line = this.#received
+    this.#received = ''
+    this.#settle?.(parseAnswer(line))
   }
 
   #request(request: ControlRequest, fds: readonly number[] = []): Promise<unknown> {
