@@ -236,9 +236,9 @@ test('a slot port in the ephemeral range that nobody listens on never connects t
 /** One connection after the other, eight at a time: connect, hear the name, say something, hear the echo. */
 function startLoad(t: TestContext, port: number) {
   const load = { served: 0, failures: [] as string[], stop: async (): Promise<void> => undefined }
-  let isStopping = false
+  const stopping = new AbortController()
   const one = async (): Promise<void> => {
-    while (!isStopping) {
+    while (!stopping.signal.aborted) {
       const socket = connect({ host: HOST, port })
       const { promise, resolve } = Promise.withResolvers<string | null>()
       let received = ''
@@ -257,7 +257,7 @@ function startLoad(t: TestContext, port: number) {
   }
   const runs = Promise.all(Array.from({ length: 8 }, one))
   load.stop = async () => {
-    isStopping = true
+    stopping.abort()
     await runs
   }
   t.after(load.stop)

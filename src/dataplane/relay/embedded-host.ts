@@ -74,11 +74,8 @@ export class EmbeddedHost implements RelayHost {
   async endAll(): Promise<void> {
     for (const { controlPath } of await this.running()) {
       const pid = await pidOf(controlPath)
-      for (
-        let waitedMs = 0;
-        pid !== null && accepts(controlPath) && waitedMs < STOP_TIMEOUT_MS;
-        waitedMs += 20
-      ) {
+      if (pid === null) continue
+      for (let waitedMs = 0; accepts(controlPath) && waitedMs < STOP_TIMEOUT_MS; waitedMs += 20) {
         // The first asks it to retire, the second to leave at once.
         terminate(pid)
         await sleep(20)
