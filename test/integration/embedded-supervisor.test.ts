@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, readlinkSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,7 +18,7 @@ import { fileURLToPath } from 'node:url'
 import type { SlotProcess } from '../../src/core/slot-process.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import type { Logger } from '../../src/platform/log.ts'
-import { processStat } from '../../src/platform/proc.ts'
+import { descendantsOf, processStat } from '../../src/platform/proc.ts'
 import {
   createEmbeddedSupervisor,
   type EmbeddedOptions,
@@ -41,6 +49,7 @@ function mustMakePlace(t: TestContext): Place {
   t.after(async () => {
     for (const supervisor of opened) await supervisor[Symbol.asyncDispose]()
     await (await open()).stopAll()
+    if (statSync(root).dev !== statSync(tmpdir()).dev) execFileSync('umount', [root])
     rmSync(root, { recursive: true })
   })
   return {
@@ -327,4 +336,28 @@ test('a stopped process is ended, too', async (t) => {
   process.kill(mainPid ?? 0, 'SIGSTOP')
   await supervisor.stop('web', 'blue')
   assert.equal((await supervisor.observe('web', 'blue')).lastExit, 'signal TERM')
+})
+
+test('on a full disk a slot goes on and is restarted; a change of it is refused', {
+  skip: !isRoot,
+}, async (t) => {
+  const place = mustMakePlace(t)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', place.root])
+  const supervisor = await place.open()
+  await supervisor.install(place.process())
+  await supervisor.start('web', 'blue')
+  const before = await supervisor.observe('web', 'blue')
+  const ballast = join(place.root, 'ballast')
+  assert.throws(() => writeFileSync(ballast, Buffer.alloc(1_000_000)), { code: 'ENOSPC' })
+  const keeper = keeperOf(before)
+  process.kill(before.mainPid ?? 0, 'SIGKILL')
+  const deadline = performance.now() + 30_000
+  while (descendantsOf(keeper).every((pid) => pid === before.mainPid)) {
+    assert.ok(performance.now() < deadline, 'it runs again')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  await assert.rejects(supervisor.install(place.process({ slot: 'green' })), { code: 'SUPERVISOR_FAILED' })
+  rmSync(ballast)
+  const after = await until(supervisor, ({ restarts, state }) => restarts === 1 && state === 'active')
+  assert.equal(after.lastExit, 'signal KILL')
 })

@@ -303,10 +303,24 @@ export class EmbeddedSupervisor implements Supervisor {
 
   #inTurn<T>(files: SlotFiles, action: () => Promise<T>): Promise<T> {
     const before = this.#queues.get(unitOf(files)) ?? Promise.resolve()
-    const mine = before.then(action, action)
+    const run = async (): Promise<T> => {
+      try {
+        return await action()
+      } catch (error) {
+        throw isSystemError(error)
+          ? new DorcError('SUPERVISOR_FAILED', `Cannot change ${unitOf(files)}`, { cause: error })
+          : error
+      }
+    }
+    const mine = before.then(run, run)
     this.#queues.set(unitOf(files), mine)
     return mine
   }
+}
+
+/** What the system refused (a full disk, no more processes), as against a mistake of ours. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && !(error instanceof DorcError) && 'syscall' in error
 }
 
 function unitOf({ app, slot }: { app: string; slot: Slot }): string {

@@ -19,6 +19,7 @@ export interface KeeperArguments {
 
 const READY_FD = 3
 const REAP_PAUSE_MS = 100
+const RETRY_STATUS_MS = 500
 
 const { files, restarts, lastExit } = JSON.parse(process.argv[2] ?? '') as KeeperArguments
 const installed = readInstalled(files)
@@ -47,7 +48,7 @@ const keeper = new Keeper({
   log,
   restarts,
   lastExit,
-  publish: (status) => writeStatus(files.directory, { ...identity, ...status }),
+  publish: statusPublisher(),
   signal: stopping.signal,
   onFirstStart: report,
 })
@@ -64,6 +65,20 @@ process.on('SIGCHLD', () => {
 
 await keeper.run()
 process.exit()
+
+/** A slot must not end because its status cannot be written: the newest one is written as soon as there is room. */
+function statusPublisher(): (status: Omit<Status, 'bootId' | 'keeper'>) => void {
+  let cancelRetry = (): void => undefined
+  return function publish(status) {
+    cancelRetry()
+    try {
+      writeStatus(files.directory, { ...identity, ...status })
+    } catch (error) {
+      if (!['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].some((code) => hasCode(error, code))) throw error
+      cancelRetry = systemClock.after(RETRY_STATUS_MS, () => publish(status))
+    }
+  }
+}
 
 function report(failure: string | null): void {
   try {

@@ -7,10 +7,11 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { SLOTS, type Slot, type UnitState } from '../../core/app.ts'
 import { hasCode } from '../../core/errors.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
@@ -90,16 +91,20 @@ export function readInstalled(files: SlotFiles): Installed | null {
 
 export function writeInstalled(files: SlotFiles, installed: Installed): void {
   mkdirSync(files.directory, { recursive: true, mode: 0o700 })
-  mkdirSync(join(files.logPath, '..'), { recursive: true, mode: 0o700 })
+  mkdirSync(dirname(files.logPath), { recursive: true, mode: 0o700 })
   rmSync(join(files.directory, 'status.json'), { force: true })
   writeDurably(files.directory, 'process.json', JSON.stringify(installed))
 }
 
 export function removeInstalled(files: SlotFiles): void {
+  const { directory } = files
+  if (!existsSync(directory)) return
   // The definition goes first: half a removal must not look like a slot.
-  for (const name of ['process.json', 'enabled', 'status.json', 'keeper.log'])
-    rmSync(join(files.directory, name), { force: true })
-  rmSync(files.directory, { recursive: true, force: true })
+  rmSync(join(directory, 'process.json'), { force: true })
+  for (const name of readdirSync(directory)) rmSync(join(directory, name))
+  rmdirSync(directory)
+  const appDirectory = dirname(directory)
+  if (readdirSync(appDirectory).length === 0) rmdirSync(appDirectory)
 }
 
 export function isEnabled(files: SlotFiles): boolean {
