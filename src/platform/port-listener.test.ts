@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { userInfo } from 'node:os'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { portListener, portsOf } from './port-listener.ts'
@@ -54,7 +55,7 @@ test('a wildcard is reached over loopback, a specific address as it is', async (
 test('a port of another process is foreign, with its pid, name and user', async (t) => {
   const { pid, port } = await mustListen(t, '127.0.0.1,0')
   const own = await mustListen(t, '127.0.0.1,0')
-  const user = process.geteuid?.() === 0 ? 'root' : (process.env['USER'] ?? '')
+  const user = userInfo().username
   assert.deepEqual(portListener([own.pid], port), { kind: 'foreign', pid, command: 'python3', user })
 })
 
