@@ -1,4 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs'
+import type { Directory } from './fingerprint.ts'
 
 /**
  * Tells early that something may have changed in some directories. It may miss changes, and tell of none: the kernel's
@@ -13,18 +14,21 @@ export class ChangeHints implements Disposable {
   }
 
   /** Watches these directories and no others. */
-  follow(directories: readonly string[]): void {
-    for (const [path, watcher] of this.#watchers) {
-      if (!directories.includes(path)) this.#drop(path, watcher)
+  follow(directories: readonly Directory[]): void {
+    const wanted = new Map(
+      directories.map((directory) => [`${directory.inode} ${directory.path}`, directory.path]),
+    )
+    for (const [key, watcher] of this.#watchers) {
+      if (!wanted.has(key)) this.#drop(key, watcher)
     }
-    for (const path of directories) if (!this.#watchers.has(path)) this.#add(path)
+    for (const [key, path] of wanted) if (!this.#watchers.has(key)) this.#add(key, path)
   }
 
   [Symbol.dispose](): void {
-    for (const [path, watcher] of this.#watchers) this.#drop(path, watcher)
+    for (const [key, watcher] of this.#watchers) this.#drop(key, watcher)
   }
 
-  #add(path: string): void {
+  #add(key: string, path: string): void {
     let watcher: FSWatcher
     try {
       watcher = watch(path, { persistent: false })
@@ -32,17 +36,13 @@ export class ChangeHints implements Disposable {
       // Gone already, or no watches are left: the next rescan sees what this one would have told of.
       return
     }
-    this.#watchers.set(path, watcher)
-    watcher.on('error', () => this.#drop(path, watcher))
-    watcher.on('change', (type) => {
-      // Also what a directory says of itself when it is moved or deleted: its watch then tells of the wrong one.
-      if (type === 'rename') this.#drop(path, watcher)
-      this.#onHint()
-    })
+    this.#watchers.set(key, watcher)
+    watcher.on('error', () => this.#drop(key, watcher))
+    watcher.on('change', () => this.#onHint())
   }
 
-  #drop(path: string, watcher: FSWatcher): void {
-    if (this.#watchers.get(path) === watcher) this.#watchers.delete(path)
+  #drop(key: string, watcher: FSWatcher): void {
+    if (this.#watchers.get(key) === watcher) this.#watchers.delete(key)
     watcher.close()
   }
 }
