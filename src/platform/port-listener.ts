@@ -86,9 +86,8 @@ const lastSeen = new Map<number, { pid: number; fdPath: string }>()
 const MAX_SEEN = 1_000
 
 function holderAmong(pids: readonly number[], inode: number): number | null {
-  const seen = lastSeen.get(inode)
-  if (seen !== undefined && pids.includes(seen.pid) && socketAt(seen.fdPath) === inode) return seen.pid
-  lastSeen.delete(inode)
+  const seen = lastHolder(inode)
+  if (seen !== null && pids.includes(seen)) return seen
   for (const pid of pids) {
     for (const [fdPath, held] of socketsOf(pid)) {
       if (held !== inode) continue
@@ -100,15 +99,23 @@ function holderAmong(pids: readonly number[], inode: number): number | null {
   return null
 }
 
+/** The process that was seen to hold the socket and still does; others may hold it as well. */
+function lastHolder(inode: number): number | null {
+  const seen = lastSeen.get(inode)
+  if (seen === undefined) return null
+  if (socketAt(seen.fdPath) === inode) return seen.pid
+  lastSeen.delete(inode)
+  return null
+}
+
 function describeForeign({ inode, uid }: TcpListener): PortListener {
-  const pid = holderAmong(
-    allProcesses().map((process) => process.pid),
-    inode,
-  )
+  const pid = lastHolder(inode) ?? holderAmong(allPids(), inode)
   const owner = pid === null ? null : ownerOf(pid)
   const command = pid === null ? null : (processStat(pid)?.command ?? null)
   return { kind: 'foreign', pid, command, user: userName(owner?.uid ?? uid) }
 }
+
+const allPids = (): number[] => allProcesses().map(({ pid }) => pid)
 
 const sum = (listeners: readonly TcpListener[], key: 'acceptQueue' | 'backlog'): number =>
   listeners.reduce((total, listener) => total + listener[key], 0)
