@@ -11,6 +11,7 @@ import { killAll, signalEach } from './kill-all.ts'
 import type { KeeperArguments } from './keeper-main.ts'
 import { readStatus, type Status } from './slot-files.ts'
 
+const THIS_BOOT = bootId()
 const POLL_MS = 20
 /** How long a keeper may take to end beyond the time that it gives its slot. */
 const KEEPER_GRACE_MS = 10_000
@@ -18,7 +19,7 @@ const KEEPER_GRACE_MS = 10_000
 /** The status of this boot; what an earlier boot left says nothing about any process. */
 export function currentStatus(files: KeeperArguments['files']): Status | null {
   const status = readStatus(files)
-  return status !== null && status.bootId === bootId() ? status : null
+  return status !== null && status.bootId === THIS_BOOT ? status : null
 }
 
 export function isKept(status: Status | null): boolean {
