@@ -55,7 +55,7 @@ async function askApp(draft: Draft): Promise<void> {
   await answer(draft, 'uploadDir', {
     message: 'Release location',
     default: uploadDir,
-    problem: async (path) => (await draft.problem({ uploadDir: path })) ?? (await uploadDirProblem(path)),
+    problem: (typed) => uploadDirProblem(draft, withoutSlash(typed)),
     complete: (typed) => completePath(typed, '/'),
   })
   const location = draft.complete().uploadDir
@@ -77,7 +77,7 @@ async function askSlot(draft: Draft, slot: Slot): Promise<void> {
   await answerSlot(draft, slot, 'workingDir', {
     message: 'Working dir',
     default: draft.complete().slots[slot].workingDir,
-    problem: (workingDir) => draft.problem(withSlot(draft.given, slot, { workingDir })),
+    problem: (typed) => draft.problem(withSlot(draft.given, slot, { workingDir: withoutSlash(typed) })),
     complete: (typed) => completePath(typed, '/'),
   })
   await answerSlot(draft, slot, 'port', {
@@ -138,7 +138,9 @@ function portProblem(draft: Draft, slot: Slot, text: string): Promise<string | n
 }
 
 /** dorc makes the directory, but not what it would lie in. */
-async function uploadDirProblem(path: string): Promise<string | null> {
+async function uploadDirProblem(draft: Draft, path: string): Promise<string | null> {
+  const problem = await draft.problem({ uploadDir: path })
+  if (problem !== null) return problem
   const found = await kindOf(path)
   if (found === 'file') return `"${path}" is not a directory`
   if (found === 'directory' || (await kindOf(dirname(path))) === 'directory') return null

@@ -1,0 +1,112 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+export interface Outcome {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The CLI with an embedded daemon of its own, which the CLI started: all of it as a user has it. */
+export class EmbeddedDorc implements AsyncDisposable {
+  readonly root: string
+  readonly #daemon: ChildProcess
+  #daemonOutput = ''
+
+  private constructor(root: string) {
+    this.root = root
+    this.#daemon = spawn(process.execPath, [main, 'start-daemon', '--embedded', '--root', root], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const take = (chunk: Buffer): void => void (this.#daemonOutput += chunk.toString('utf8'))
+    this.#daemon.stdout?.on('data', take)
+    this.#daemon.stderr?.on('data', take)
+  }
+
+  static async start(): Promise<EmbeddedDorc> {
+    const dorc = new EmbeddedDorc(await mkdtemp(join(tmpdir(), 'dorc-cli-')))
+    await dorc.until('the daemon answers', async () => (await dorc.run('status')).status === 0)
+    return dorc
+  }
+
+  get argv(): string[] {
+    return [process.execPath, main]
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { DORC_ROOT: this.root }
+  }
+
+  run(...words: string[]): Promise<Outcome> {
+    const child = spawn(process.execPath, [main, ...words], {
+      env: { ...process.env, ...this.env, NO_COLOR: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    return new Promise((resolve) => {
+      child.once('close', (status) => resolve({ status, stdout, stderr }))
+    })
+  }
+
+  /** Fails with a sentence if `holds` does not come true within a minute. */
+  async until(what: string, holds: () => Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + 60_000
+    while (!(await holds())) {
+      if (Date.now() > deadline) throw new Error(`Waited in vain until ${what}\n${this.#daemonOutput}`)
+    }
+  }
+
+  /** A release in a directory of its own: a web server that answers with `answer`, or whatever `program` says. */
+  async release(name: string, answer: string, program = webServer(answer)): Promise<string> {
+    const dir = join(this.root, 'releases-of-test', name)
+    const path = join(dir, 'bin', 'serve')
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, `#!${process.execPath}\n${program}`, { mode: 0o755 })
+    return dir
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const app of await this.#apps()) await this.run('remove', app, '--purge', '--yes')
+    const ended = new Promise((resolve) => this.#daemon.once('close', resolve))
+    this.#daemon.kill('SIGTERM')
+    await ended
+    await rm(this.root, { recursive: true, force: true })
+  }
+
+  async #apps(): Promise<string[]> {
+    const { stdout } = await this.run('status', '--json')
+    const { apps } = JSON.parse(stdout) as { apps: { name: string }[] }
+    return apps.map(({ name }) => name)
+  }
+}
+
+const webServer = (answer: string): string => `
+console.log('serving ' + ${JSON.stringify(answer)} + ' \\u001b[31min red')
+require('node:http')
+  .createServer((_request, response) => response.end(${JSON.stringify(answer)}))
+  .listen(Number(process.env.PORT), '127.0.0.1')
+`
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('A TCP server has an address')
+  await new Promise((resolve) => server.close(resolve))
+  return address.port
+}
+
+export async function answerOn(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+  return response.text()
+}
