@@ -1,5 +1,6 @@
 import type { Slot } from './app.ts'
 import type { SlotProcess } from './slot-process.ts'
+import { strictSandbox } from './unit-sandbox.ts'
 import {
   type Assignment,
   barePath,
@@ -25,9 +26,8 @@ export function slotUnitName(app: string, slot: Slot): string {
 }
 
 /**
- * The text of a slot's unit. Throws DEFINITION_INVALID for what a unit cannot hold. The default sandbox is exposed at
- * 1.4 of 10 (systemd-analyze security). Left out of it: MemoryDenyWriteExecute=, which kills every JIT, and
- * ProcSubset=pid, which hides /proc/meminfo and the like from runtimes and gains nothing in that measure.
+ * The text of a slot's unit, by default in the sandbox of `unit-sandbox.ts`. Throws DEFINITION_INVALID for what a
+ * unit cannot hold.
  */
 export function slotUnitText(process: SlotProcess, options: UnitOptions): string {
   const { app, slot, sandbox } = process
@@ -121,36 +121,11 @@ function directoryLines({ workingDir, sandbox, user }: SlotProcess, { stateDir }
 
 function sandboxLines({ sandbox, workingDir, port }: SlotProcess): Assignment[] {
   const isAtHome = /^\/(home|root|run\/user)(\/|$)/.test(workingDir)
-  const capabilities = port < 1024 ? 'CAP_NET_BIND_SERVICE' : ''
   return [
-    ['CapabilityBoundingSet', capabilities],
-    ['AmbientCapabilities', capabilities],
-    ['NoNewPrivileges', 'yes'],
-    ['ProtectSystem', 'strict'],
+    ...strictSandbox(port < 1024 ? 'CAP_NET_BIND_SERVICE' : ''),
     // `tmpfs`: as empty as `yes`, and the working directory can be mounted into it.
     ['ProtectHome', sandbox.home ? 'read-only' : isAtHome ? 'tmpfs' : 'yes'],
-    ['PrivateTmp', 'yes'],
     ['PrivateDevices', sandbox.devices ? 'no' : 'yes'],
-    ['ProtectKernelTunables', 'yes'],
-    ['ProtectKernelModules', 'yes'],
-    ['ProtectKernelLogs', 'yes'],
-    ['ProtectControlGroups', 'yes'],
-    ['ProtectClock', 'yes'],
-    ['ProtectHostname', 'yes'],
-    ['ProtectProc', 'invisible'],
-    ['PrivateMounts', 'yes'],
-    ['RestrictNamespaces', 'yes'],
-    ['RestrictRealtime', 'yes'],
-    ['RestrictSUIDSGID', 'yes'],
-    ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX'],
-    ['LockPersonality', 'yes'],
-    ['RemoveIPC', 'yes'],
-    ['SystemCallArchitectures', 'native'],
-    ['SystemCallFilter', '@system-service'],
-    ['SystemCallFilter', '~@privileged @resources'],
-    // An error, as from any kernel that says no; the default is to kill the process.
-    ['SystemCallErrorNumber', 'EPERM'],
-    ['UMask', '0077'],
   ]
 }
 
