@@ -87,6 +87,11 @@ export class Systemd implements AsyncDisposable {
     await unlessNoSuchUnit(this.#manager('ResetFailedUnit', 's', [unit]))
   }
 
+  /** Sends SIGTERM to the main process of a unit; does nothing for a unit that is not loaded. */
+  async terminate(unit: string): Promise<void> {
+    await unlessNoSuchUnit(this.#manager('KillUnit', 'ssi', [unit, 'main', 15]))
+  }
+
   /** All properties of a unit; one that does not exist has `LoadState` `not-found`. */
   async properties(unit: string): Promise<UnitProperties> {
     const values = await this.#bus.call({
@@ -100,9 +105,10 @@ export class Systemd implements AsyncDisposable {
     return new UnitProperties(unit, values)
   }
 
-  /** Names of the loaded units that match one of the patterns, by `glob(7)`. */
-  async loadedUnits(...patterns: string[]): Promise<string[]> {
-    const units = (await this.#manager('ListUnitsByPatterns', 'asas', [[], patterns])) as [string][]
+  /** Names of the units with a process, or about to have one, that match a pattern (glob(7)). */
+  async runningUnits(pattern: string): Promise<string[]> {
+    const states = ['active', 'reloading', 'activating', 'deactivating']
+    const units = (await this.#manager('ListUnitsByPatterns', 'asas', [states, [pattern]])) as [string][]
     return units.map(([name]) => name)
   }
 

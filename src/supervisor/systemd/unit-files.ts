@@ -49,9 +49,20 @@ export class UnitFiles {
     return true
   }
 
-  /** Names of the files here, dorc's or not. */
-  async list(): Promise<string[]> {
-    return readdir(this.#directory)
+  /** Names of the files in a directory here, dorc's or not; none if there is no such directory. */
+  async list(directory = '.'): Promise<string[]> {
+    try {
+      return await readdir(join(this.#directory, directory))
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return []
+      throw error
+    }
+  }
+
+  /** Those of the files that dorc wrote, changed since or not. */
+  async ours(names: readonly string[]): Promise<string[]> {
+    const texts = await Promise.all(names.map((name) => readFile(this.path(name), 'utf8')))
+    return names.filter((_, index) => texts[index]?.startsWith(STAMP) === true)
   }
 
   async #readOurs(path: string): Promise<string | null> {

@@ -1,0 +1,152 @@
+import { strictSandbox } from '../core/unit-sandbox.ts'
+import { execCommand, unitText } from '../core/unit-syntax.ts'
+import type { InstalledBuild } from './installed-build.ts'
+
+export const DAEMON_UNIT = 'dorcd.service'
+export const RELAY_TEMPLATE = 'dorc-relay@.service'
+export const PLACEHOLDER_TEMPLATE = 'dorc-listen@.service'
+
+/** dorc's own units, by file name. */
+export function ownUnits(build: InstalledBuild): Readonly<Record<string, string>> {
+  return {
+    [DAEMON_UNIT]: daemonUnit(build),
+    [RELAY_TEMPLATE]: relayUnit(build),
+    [PLACEHOLDER_TEMPLATE]: placeholderUnit(),
+  }
+}
+
+/**
+ * The daemon is root without most of its power. It writes units and its own state, reads uploads and fills working
+ * directories wherever their owners put them (so /home and /tmp are the real ones), runs the copier as the uploader,
+ * asks /proc who holds a port, and takes listening sockets out of process 1.
+ */
+function daemonUnit(build: InstalledBuild): string {
+  const capabilities =
+    'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL NET_BIND_SERVICE SETGID SETUID SYS_PTRACE'
+  return unitText([
+    {
+      name: 'Unit',
+      assignments: [
+        ['Description', 'dorc, blue/green deployment: the daemon'],
+        ['After', 'dbus.service network.target'],
+        ['StartLimitIntervalSec', '0'],
+      ],
+    },
+    {
+      name: 'Service',
+      assignments: [
+        ['Type', 'notify'],
+        ['ExecStart', execCommand([build.nodePath, build.programPath('dorcd')])],
+        ['Restart', 'always'],
+        ['RestartSec', '300ms'],
+        // Its children are copies and log readers of its own; slots and relays are other units.
+        ['KillMode', 'mixed'],
+        ['TimeoutStartSec', '60s'],
+        ['TimeoutStopSec', '30s'],
+        ['RuntimeDirectory', 'dorc'],
+        // The routes that relays read, while the daemon is away.
+        ['RuntimeDirectoryPreserve', 'yes'],
+        ['StateDirectory', 'dorc'],
+        ['StateDirectoryMode', '0700'],
+        ['ConfigurationDirectory', 'dorc'],
+        ['ReadWritePaths', '/etc/systemd/system'],
+        ['LimitNOFILE', '65536'],
+        ['CapabilityBoundingSet', capabilities.replaceAll(/\w+/g, 'CAP_$&')],
+        ['NoNewPrivileges', 'yes'],
+        ['ProtectSystem', 'full'],
+        ['PrivateDevices', 'yes'],
+        ['PrivateMounts', 'yes'],
+        ['ProtectKernelModules', 'yes'],
+        ['ProtectKernelLogs', 'yes'],
+        ['ProtectKernelTunables', 'yes'],
+        ['ProtectControlGroups', 'yes'],
+        ['ProtectClock', 'yes'],
+        ['ProtectHostname', 'yes'],
+        ['RestrictNamespaces', 'yes'],
+        ['RestrictRealtime', 'yes'],
+        ['RestrictSUIDSGID', 'yes'],
+        // Netlink tells who listens where.
+        ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX AF_NETLINK'],
+        ['LockPersonality', 'yes'],
+        ['SystemCallArchitectures', 'native'],
+        ['SystemCallFilter', '@system-service pidfd_open pidfd_getfd openat2'],
+        ['SystemCallErrorNumber', 'EPERM'],
+      ],
+    },
+    { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
+  ])
+}
+
+/**
+ * One relay generation. SIGTERM tells it to accept no more and to end with its last connection, so stopping it takes
+ * as long as that; a second SIGTERM ends it at once, which is what a shutdown of the host wants.
+ */
+function relayUnit(build: InstalledBuild): string {
+  const options =
+    '--generation %i --control /run/dorc-relay/%i/control.sock --routes /run/dorc/relay/routes.json'
+  const command = `${execCommand([build.nodePath, build.programPath('dorc-relay')])} ${options} --build ${build.id}`
+  return unitText([
+    {
+      name: 'Unit',
+      assignments: [
+        ['Description', 'dorc, blue/green deployment: relay generation %i'],
+        ['After', 'network.target'],
+        ['StartLimitIntervalSec', '0'],
+      ],
+    },
+    {
+      name: 'Service',
+      assignments: [
+        ['Type', 'exec'],
+        ['ExecStart', command],
+        ['ExecStop', SECOND_SIGNAL_AT_SHUTDOWN],
+        // It exits with 0 once it was told to retire, and then it has a successor.
+        ['Restart', 'on-failure'],
+        ['RestartSec', '100ms'],
+        ['KillMode', 'mixed'],
+        ['TimeoutStopSec', 'infinity'],
+        ['RuntimeDirectory', 'dorc-relay/%i'],
+        ['RuntimeDirectoryMode', '0700'],
+        ['LimitNOFILE', '1048576'],
+        ['DynamicUser', 'yes'],
+        // No app can have this name: theirs go on after `dorc` with - or _.
+        ['User', 'dorcrelay'],
+        ['ProtectHome', 'yes'],
+        ['PrivateDevices', 'yes'],
+        ...strictSandbox(''),
+      ],
+    },
+    { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
+  ])
+}
+
+const SECOND_SIGNAL_AT_SHUTDOWN = execCommand([
+  '/bin/sh',
+  '-c',
+  'if [ "$(systemctl is-system-running)" = stopping ]; then kill -TERM $MAINPID; fi',
+])
+
+/** Started by a public socket when a connection comes and no relay takes it; being active, it quiets the socket. */
+function placeholderUnit(): string {
+  return unitText([
+    {
+      name: 'Unit',
+      assignments: [
+        ['Description', 'dorc, blue/green deployment: connections for %i wait for a relay'],
+        ['StartLimitIntervalSec', '0'],
+      ],
+    },
+    {
+      name: 'Service',
+      assignments: [
+        ['Type', 'oneshot'],
+        ['RemainAfterExit', 'yes'],
+        ['ExecStart', '/bin/true'],
+        ['DynamicUser', 'yes'],
+        ['ProtectHome', 'yes'],
+        ['PrivateDevices', 'yes'],
+        ...strictSandbox(''),
+      ],
+    },
+  ])
+}
