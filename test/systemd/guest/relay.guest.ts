@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { closeSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
-import { after, before, test } from 'node:test'
+import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ListenAddress } from '../../../src/core/definition.ts'
 import { RelayLink } from '../../../src/dataplane/relay/relay-link.ts'
@@ -22,6 +22,8 @@ const backendPort = 22_001
 let systemd: Systemd
 let listeners: SystemdListeners
 let host: SystemdRelayHost
+/** Clients of the present test: a relay waits for each of them before it ends. */
+const clients = new Set<Socket>()
 const backend = createServer((socket) => {
   socket.on('error', () => undefined)
   socket.on('data', (data) => socket.write(`backend: ${data.toString()}`))
@@ -38,6 +40,11 @@ before(async () => {
   mkdirSync('/run/dorc/relay', { recursive: true, mode: 0o755 })
 })
 
+afterEach(() => {
+  for (const client of clients) client.destroy()
+  clients.clear()
+})
+
 after(async () => {
   for (const { generation } of await host.running()) await end(generation)
   await systemd[Symbol.asyncDispose]()
@@ -49,8 +56,7 @@ test('an opened address listens in process 1 before any relay runs, and its copy
   const flags = /^flags:\s+(\d+)/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? ''
   assert.equal(Number.parseInt(flags, 8) & 0o2004000, 0o2004000, 'neither close-on-exec nor non-blocking')
   closeSync(fd)
-  const client = await mustConnect(8080)
-  client.destroy()
+  await mustConnect(8080)
 })
 
 test('opening an open address gives the same socket, and starts nothing anew', async () => {
@@ -81,10 +87,10 @@ test('an address of another host is refused', async () => {
 
 test('[::] takes IPv4, too; another IPv6 address only its own', async () => {
   closeSync(await listeners.open('six', { host: '::', port: 8086 }))
-  ;(await mustConnect(8086, '127.0.0.1')).destroy()
-  ;(await mustConnect(8086, '::1')).destroy()
+  await mustConnect(8086, '127.0.0.1')
+  await mustConnect(8086, '::1')
   closeSync(await listeners.open('six', { host: '0:0:0:0:0:0:0:1', port: 8087 }))
-  ;(await mustConnect(8087, '::1')).destroy()
+  await mustConnect(8087, '::1')
   await assert.rejects(mustConnect(8087, '127.0.0.1'), { code: 'ECONNREFUSED' })
 })
 
@@ -118,7 +124,7 @@ test('a relay that crashes again and again never closes the public port', async 
   for (let count = 0; count < 10; count++) {
     const { pid } = await untilHello(1)
     process.kill(pid, 'SIGKILL')
-    ;(await mustConnect(8080)).destroy()
+    await mustConnect(8080)
   }
   await mustAnswer(8080)
 })
@@ -214,6 +220,7 @@ function mustConnect(port: number, address = '127.0.0.1'): Promise<Socket> {
     const socket = connect(port, address)
     socket.once('error', reject)
     socket.once('connect', () => resolve(socket))
+    clients.add(socket)
   })
 }
 
