@@ -76,6 +76,15 @@ test('a relay told to stop gets a successor, and ends with its last connection',
   await young.talks('still here')
 })
 
+test('an idle relay that is told to stop ends by itself', async (t) => {
+  const relay = await openRelay(t)
+  await relay.plane.setRoute(await routeToEcho(t))
+  const { pid } = await currentOf(relay)
+  await relay.plane[Symbol.asyncDispose]()
+  process.kill(pid, 'SIGTERM')
+  await until('it has ended', () => processStat(pid) === null || processStat(pid)?.state === 'Z')
+})
+
 test('a second SIGTERM ends a relay at once, and its connections are reset', async (t) => {
   const relay = await openRelay(t)
   const route = await routeToEcho(t)

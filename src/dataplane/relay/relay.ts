@@ -71,9 +71,9 @@ export class Relay {
    */
   serve(): 'yielded' | 'ended' {
     for (;;) {
-      const hasYielded = this.#turn()
+      // Before the wait: a signal retires an idle relay in the runtime's turn, and then no event may ever come.
       if (this.#isRetiring && this.#table.count === 0) return 'ended'
-      if (hasYielded) return 'yielded'
+      if (this.#turn()) return 'yielded'
     }
   }
 
