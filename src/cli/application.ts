@@ -8,6 +8,7 @@ import { releasesCommand } from './commands/releases.ts'
 import { removeCommand } from './commands/remove.ts'
 import { rollbackCommand } from './commands/rollback.ts'
 import { reloadCommand, restartCommand, startCommand, stopCommand } from './commands/run.ts'
+import { setupCommand } from './commands/setup.ts'
 import { startDaemonCommand } from './commands/start-daemon.ts'
 import { statusCommand } from './commands/status.ts'
 import { switchCommand } from './commands/switch.ts'
@@ -17,6 +18,7 @@ import { unknownCommand, wrongArguments } from './usage-error.ts'
 /** In the order in which a newcomer meets them. What a command does is loaded when it runs. */
 export const commands = buildRouteMap({
   routes: {
+    setup: setupCommand,
     register: registerCommand,
     deploy: deployCommand,
     switch: switchCommand,

@@ -14,6 +14,7 @@ export function overview(commands: RouteMap<CommandContext>): string {
     ...entries.map(({ name, brief }) => `  ${name.padEnd(width)}  ${brief}`),
     '',
     'EXAMPLES',
+    '  $ sudo dorc setup',
     '  $ dorc register',
     '  $ dorc deploy web ./build',
     '  $ dorc switch web',

@@ -18,7 +18,7 @@ function dorc(...words: string[]): Outcome {
 }
 
 const commands = [
-  'register deploy switch rollback status releases logs events start stop restart reload load remove start-daemon',
+  'setup register deploy switch rollback status releases logs events start stop restart reload load remove start-daemon',
 ].flatMap((names) => names.split(' '))
 
 test('every command explains itself with an example', () => {

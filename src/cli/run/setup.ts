@@ -1,0 +1,43 @@
+import { wasDoneAsRoot } from '../as-root.ts'
+import { DorcError } from '../../core/errors.ts'
+import { type CommonFlags, openSession } from '../session.ts'
+
+export interface SetupFlags extends Pick<CommonFlags, 'json'> {
+  readonly remove: boolean | undefined
+  readonly purge: boolean | undefined
+  readonly yes: boolean | undefined
+}
+
+/** Of the host, whatever embedded root may be set in the environment. */
+export async function setup(flags: SetupFlags): Promise<void> {
+  if (flags.purge && !flags.remove) {
+    throw new DorcError('USAGE', '--purge is for --remove', { hint: 'See: dorc setup --help' })
+  }
+  const session = openSession({ json: flags.json, root: '/' })
+  if (wasDoneAsRoot(session)) return
+  const isWanted = !flags.remove || flags.yes || !session.isTerminal || (await isRemovalConfirmed(flags))
+  if (!isWanted) {
+    session.say('Nothing changed')
+    return
+  }
+  const done: string[] = []
+  const report = (sentence: string): void => {
+    done.push(sentence)
+    session.say(`${session.paint.good('✔')} ${sentence}`)
+  }
+  if (flags.remove) {
+    const { removeSetup } = await import('../../setup/remove-setup.ts')
+    await removeSetup(report, { purge: flags.purge === true })
+  } else {
+    const { setup: setUp } = await import('../../setup/setup.ts')
+    await setUp(report)
+    session.say(`\nRegister your first app: ${session.paint.bold('dorc register')}`)
+  }
+  if (session.isJson) session.document({ done })
+}
+
+async function isRemovalConfirmed({ purge }: SetupFlags): Promise<boolean> {
+  const { askConfirmation } = await import('../prompts/confirm.ts')
+  const loss = purge ? ', delete their definitions, releases and data' : ''
+  return askConfirmation(`Stop all apps${loss} and take dorc off this host?`, { default: false })
+}
