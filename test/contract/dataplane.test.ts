@@ -264,6 +264,15 @@ for (const { name, open } of dataPlanes)
       )
     })
 
+    test('an app gets a listen address that overlaps with its old one', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      for (const host of ['127.0.0.1', '0.0.0.0', '::', '127.0.0.1']) {
+        await plane.setRoute(slots.route('blue', { listen: { host, port: slots.port } }))
+        await new Client(t, { host: HOST, port: slots.port }).hears('blue\n')
+      }
+    })
+
     test('an app gets another listen address, and the old one is closed', async (t) => {
       const { plane } = await open(t)
       const slots = await twoSlots(t)

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Route } from '../../src/dataplane/dataplane.ts'
@@ -10,6 +11,7 @@ import type { Report } from '../../src/dataplane/relay/control-protocol.ts'
 import { RelayLink } from '../../src/dataplane/relay/relay-link.ts'
 import { sendWithFds } from '../../src/platform/fd-passing.ts'
 import { processStat } from '../../src/platform/proc.ts'
+import { programArgv } from '../../src/platform/programs.ts'
 import { openRelay, type RelayUnderTest } from '../contract/dataplanes.ts'
 import { openIdle } from '../contract/raw-client.ts'
 import { Client, freePort, namedEcho, serve, until } from '../contract/tcp-peers.ts'
@@ -241,6 +243,36 @@ test('a slot port in the ephemeral range that nobody listens on never connects t
   await until('all were given up', () => clients.every(({ ended }) => ended !== null))
   assert.deepEqual([...new Set(clients.map(({ received }) => received))], [''])
 })
+
+test('a relay that systemd hands its sockets serves without a daemon', async (t) => {
+  const { folder, routesPath } = await openRelay(t)
+  const route = await routeToEcho(t)
+  writeFileSync(routesPath, JSON.stringify({ routes: [route] }))
+  const control = join(folder, 'relay-7.sock')
+  const listen = `--listen=${HOST}:${route.listen.port}`
+  const [node, ...program] = programArgv('dorc-relay')
+  const argv = ['--generation', '7', '--control', control, '--routes', routesPath, '--build', 'x']
+  const child = spawn('systemd-socket-activate', [listen, '--fdname=web', node, ...program, ...argv], {
+    stdio: 'ignore',
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const client = await connected(t, route.listen.port)
+  await client.hears('blue\n')
+  const link = new RelayLink(control, () => null)
+  const { generation, routes } = await link.report()
+  link.close()
+  assert.equal(generation, 7)
+  assert.deepEqual(routes[0]?.listening, route.listen)
+})
+
+/** Tries until somebody listens. */
+async function connected(t: TestContext, port: number): Promise<Client> {
+  for (;;) {
+    const client = new Client(t, { host: HOST, port })
+    await until('it is connected or refused', () => client.ended !== null || client.received !== '')
+    if (client.ended !== 'ECONNREFUSED') return client
+  }
+}
 
 /** One connection after the other, eight at a time: connect, hear the name, say something, hear the echo. */
 function startLoad(t: TestContext, port: number) {

@@ -75,7 +75,7 @@ class RelayDataPlane implements RelayPlane {
   async setRoute(route: Route): Promise<void> {
     await this.#exclusively(async () => {
       // First of all, so that a taken port changes nothing.
-      close(await this.#options.listeners.open(route.app, route.listen))
+      await this.#openAddress(route)
       this.#routes.set(route.app, route)
       await this.#save()
       const failures = await this.#converge()
@@ -120,6 +120,34 @@ class RelayDataPlane implements RelayPlane {
     this.#cancelRetry?.()
     await this.#last
     for (const link of this.#links.values()) link.close()
+  }
+
+  async #openAddress(route: Route): Promise<void> {
+    const { listeners } = this.#options
+    const before = this.#routes.get(route.app)
+    try {
+      close(await listeners.open(route.app, route.listen))
+    } catch (error) {
+      const isOurOwn = before !== undefined && before.listen.port === route.listen.port
+      if (!(error instanceof DorcError) || error.code !== 'PORT_TAKEN' || !isOurOwn) throw error
+      await this.#vacate(before)
+      try {
+        close(await listeners.open(route.app, route.listen))
+      } catch (stillTaken) {
+        this.#routes.set(before.app, before)
+        await this.#save()
+        await this.#converge()
+        throw stillTaken
+      }
+    }
+  }
+
+  /** `0.0.0.0:80` and `[::]:80` exclude each other: the old has to go before the new can come. */
+  async #vacate(route: Route): Promise<void> {
+    this.#routes.delete(route.app)
+    await this.#save()
+    await this.#converge()
+    await this.#options.listeners.close(route.app)
   }
 
   /** The apps whose public address could not be opened, with the reason; the others are carried. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import koffi from 'koffi'
+import { hasCode } from '../../core/errors.ts'
 import {
   CONNECTED,
   type ConnectionTable,
@@ -277,7 +278,12 @@ function pendingError(fd: number): number {
   return value.readInt32LE(0)
 }
 
+/** 0, so that every port is checked, where a sandbox hides /proc/sys (systemd's ProcSubset=pid). */
 function firstEphemeralPort(): number {
-  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-  return Number.parseInt(range, 10)
+  try {
+    return Number.parseInt(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'), 10)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'EACCES')) return 0
+    throw error
+  }
 }
