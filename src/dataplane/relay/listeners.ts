@@ -38,6 +38,8 @@ const RESERVED_FDS = 64
 /** Accepting starts again when so many sockets have closed, and not for each single one. */
 const RESUME_AFTER = 16
 const RESUME_AFTER_MS = 1000
+/** At the limit it may stop and go on many times a second; it says so no more often than this. */
+const SAY_EVERY_MS = 10_000
 
 /**
  * A client whose host lost power is noticed after 60 + 5 × 15 s. Sockets to slots need none of it: on one host the
@@ -60,6 +62,7 @@ export class Listeners {
   readonly #routeByFd = new Map<number, RelayRoute>()
   readonly #polled = new Set<number>()
   readonly #lastFd: number
+  #saidAtMs = Number.NEGATIVE_INFINITY
   /** Set while nothing is accepted for want of fds. */
   #exhausted: { readonly resumeAtCount: number; readonly resumeAtMs: number } | null = null
 
@@ -131,7 +134,7 @@ export class Listeners {
       const errno = koffi.errno()
       if (errno === EAGAIN) return
       if (errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM)
-        this.#stop(now + RESUME_AFTER_MS)
+        this.#stop(now, now + RESUME_AFTER_MS)
       // Any other failure is that one connection's own (accept(2): treat like EAGAIN and go on).
     }
   }
@@ -143,7 +146,6 @@ export class Listeners {
     if (this.#table.count > resumeAtCount && now < resumeAtMs) return
     this.#exhausted = null
     for (const route of this.#routeByFd.values()) this.refresh(route)
-    this.#log.info('accepting again', { sockets: this.#table.count })
   }
 
   #admit(client: number, route: RelayRoute, now: number): void {
@@ -151,12 +153,14 @@ export class Listeners {
     this.#table.open(client, IS_CLIENT | CONNECTED, route.id, now)
     this.#epoll.add(client, CONNECTION_EVENTS, TAG.connection)
     this.#upstreams.admit(client, route)
-    if (client >= this.#lastFd) this.#stop(Number.POSITIVE_INFINITY)
+    if (client >= this.#lastFd) this.#stop(now, Number.POSITIVE_INFINITY)
   }
 
-  #stop(resumeAtMs: number): void {
+  #stop(now: number, resumeAtMs: number): void {
     this.#exhausted = { resumeAtCount: Math.max(0, this.#table.count - RESUME_AFTER), resumeAtMs }
     for (const route of this.#routeByFd.values()) this.refresh(route)
+    if (now - this.#saidAtMs < SAY_EVERY_MS) return
+    this.#saidAtMs = now
     this.#log.warn('out of file descriptors, new connections wait', { sockets: this.#table.count })
   }
 

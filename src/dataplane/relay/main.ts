@@ -17,7 +17,9 @@ import { close } from './system-calls.ts'
  * LISTEN_FDNAMES, each socket named after its app (FileDescriptorName=APP).
  *
  * SIGTERM or SIGINT: retire, that is accept no more and exit 0 when the last connection has ended. A second one
- * resets what is left and exits 0 at once. Needs no privileges.
+ * resets what is left and exits 0 at once; so a unit gives it no stop timeout, or the connections that the operator
+ * grants. Needs no privileges, only a control folder to write to, two fds a connection (LimitNOFILE) and AF_INET,
+ * AF_INET6 and AF_UNIX sockets.
  */
 function main(): void {
   const { values } = parseArgs({

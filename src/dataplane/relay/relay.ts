@@ -137,8 +137,9 @@ export class Relay {
 
   #waitMs(now: number): number {
     if (this.#streams.hasUnfinished) return 0
-    const waits = [this.#upstreams.waitMs(now), this.#listeners.waitMs(now)].filter((ms) => ms >= 0)
-    return waits.length === 0 ? -1 : Math.ceil(Math.min(...waits))
+    const [one, other] = [this.#upstreams.waitMs(now), this.#listeners.waitMs(now)]
+    if (one < 0 || other < 0) return Math.ceil(Math.max(one, other))
+    return Math.ceil(Math.min(one, other))
   }
 
   #onSocket(fd: number, events: number): void {
