@@ -142,10 +142,19 @@ describe('the story of an app on the command line', () => {
   test('stop and start act on the slot that is named', async () => {
     assert.equal((await dorc.run('switch', 'web')).status, 0)
     assert.equal((await dorc.run('stop', 'web', '--slot', 'blue')).status, 0)
-    await dorc.until('blue is stopped', async () => (await status()).slots.blue.state === 'stopped')
-    assert.equal((await status()).slots.green.state, 'running')
+    const { blue, green } = (await status()).slots
+    assert.deepEqual([blue.state, green.state], ['stopped', 'running'])
     assert.equal((await dorc.run('start', 'web', '--slot', 'blue')).status, 0)
-    await dorc.until('blue runs', async () => (await status()).slots.blue.ready)
+    assert.ok((await status()).slots.blue.ready)
+  })
+
+  test('restart returns when another process is ready', async () => {
+    const before = (await status()).slots.blue.pid
+    const { status: exit, stdout, stderr } = await dorc.run('restart', 'web', '--slot', 'blue')
+    assert.equal(exit, 0, stderr)
+    assert.match(stdout, /✔ Slot blue of web restarted\n/)
+    const { ready, pid } = (await status()).slots.blue
+    assert.ok(ready && pid !== before)
   })
 
   test('load reads the file again', async () => {

@@ -57,11 +57,12 @@ export class EmbeddedDorc implements AsyncDisposable {
     })
   }
 
-  /** Fails with a sentence if `holds` does not come true within a minute. */
+  /** Fails with a sentence if `holds` does not come true within a minute, or the daemon has ended. */
   async until(what: string, holds: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + 60_000
     while (!(await holds())) {
-      if (Date.now() > deadline) throw new Error(`Waited in vain until ${what}\n${this.#daemonOutput}`)
+      if (Date.now() > deadline || this.#daemon.exitCode !== null)
+        throw new Error(`Waited in vain until ${what}\n${this.#daemonOutput}`)
     }
   }
 

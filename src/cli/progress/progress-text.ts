@@ -50,6 +50,9 @@ function deployText(
 }
 
 /** Whether the line stands for the state it tells until another takes its place, as against a step that is worth keeping. */
-export function isPassing({ kind }: ProgressLine): boolean {
-  return kind === 'take-in' || kind === 'draining' || kind === 'probe' || kind === 'waiting'
+export function isPassing(line: ProgressLine): boolean {
+  if (line.kind === 'deploy') return line.deploy.state === 'switching' || line.deploy.state === 'baking'
+  return (
+    line.kind === 'take-in' || line.kind === 'draining' || line.kind === 'probe' || line.kind === 'waiting'
+  )
 }

@@ -8,5 +8,5 @@ export async function load(flags: CommonFlags, app: string): Promise<void> {
   const accepted = await session.daemon.load(app, seen)
   if (session.isJson) session.document(accepted)
   session.say(`The definition of ${session.paint.name(app)} was read again`)
-  session.say(`What runs takes it over when it is made anew: dorc restart ${app}, or the next deploy`)
+  session.say(`The next deploy takes it over, or: dorc restart ${app}`)
 }
