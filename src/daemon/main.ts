@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeError, DorcError } from '../core/errors.ts'
 import { bootId, systemClock } from '../platform/clock.ts'
+import { closeFilesOnExec } from '../platform/close-on-exec.ts'
 import { stdoutLogger } from '../platform/log.ts'
 import { pathsUnder } from '../platform/paths.ts'
 import { VERSION as version } from '../platform/version.ts'
@@ -26,6 +27,7 @@ try {
 }
 
 async function main(): Promise<void> {
+  closeFilesOnExec()
   if (values.embedded && values.root === undefined)
     throw new DorcError('USAGE', '--embedded needs --root DIR')
   const paths = pathsUnder(values.embedded ? resolve(values.root ?? '') : '/')

@@ -63,10 +63,15 @@ export function groupsOf(uid: number): number[] {
 
 /** False as well if there is no such group. */
 export function isInGroup(uid: number, groupName: string): boolean {
+  const gid = groupIdOf(groupName)
+  return gid !== null && groupsOf(uid).includes(gid)
+}
+
+/** null: there is no such group. */
+export function groupIdOf(groupName: string): number | null {
   const found = getgrnam(groupName) as unknown
-  if (found === null) return false
-  const { gr_gid: gid } = koffi.decode(found, group) as { gr_gid: number }
-  return groupsOf(uid).includes(gid)
+  if (found === null) return null
+  return (koffi.decode(found, group) as { gr_gid: number }).gr_gid
 }
 
 /** Copies the C library's one static struct before the next call overwrites it. */

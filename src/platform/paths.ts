@@ -16,6 +16,8 @@ export interface Paths {
   readonly socket: string
   readonly relayRun: string
   readonly logs: string
+  /** Units of the administrator (systemd.unit(5)); without meaning under another root. */
+  readonly units: string
 }
 
 export function pathsUnder(root: string): Paths {
@@ -33,6 +35,7 @@ export function pathsUnder(root: string): Paths {
     socket: join(run, 'dorc.sock'),
     relayRun: join(run, 'relay'),
     logs: join(state, 'logs'),
+    units: join(root, 'etc/systemd/system'),
   }
 }
 
