@@ -5,7 +5,7 @@ import { describeError, DorcError } from '../core/errors.ts'
 import { pathsUnder } from '../platform/paths.ts'
 import { appOfListenSocket, placeholderName, RELAY_SOCKETS_FILE } from '../supervisor/systemd/listen-unit.ts'
 import { openSystemd, type Systemd } from '../supervisor/systemd/systemd.ts'
-import { relayUnitName, SystemdRelayHost } from '../supervisor/systemd/systemd-relay-host.ts'
+import { RELAY_RUN_DIR, relayUnitName, SystemdRelayHost } from '../supervisor/systemd/systemd-relay-host.ts'
 import { UnitFiles } from '../supervisor/systemd/unit-files.ts'
 import { GROUP, mustBeFit, removeGroup } from './host.ts'
 import { INSTALL_DIR } from './installed-build.ts'
@@ -39,7 +39,7 @@ export async function removeSetup(report: Report, { purge }: { readonly purge: b
   await systemd.reload()
   await rm(INSTALL_DIR, { recursive: true, force: true })
   const paths = pathsUnder('/')
-  await rm(paths.run, { recursive: true, force: true })
+  for (const path of [paths.run, RELAY_RUN_DIR]) await rm(path, { recursive: true, force: true })
   report("dorc's units and programs were removed")
   if (purge) await purgeData(report)
   else report(`Left as they are: /etc/dorc, ${paths.state}, the data of the apps, the group "${GROUP}"`)

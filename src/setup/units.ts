@@ -18,7 +18,9 @@ export function ownUnits(build: InstalledBuild): Readonly<Record<string, string>
 /**
  * The daemon is root without most of its power. It writes units and its own state, reads uploads and fills working
  * directories wherever their owners put them (so /home and /tmp are the real ones), runs the copier as the uploader,
- * asks /proc who holds a port, and takes listening sockets out of process 1.
+ * asks /proc who holds a port, and takes listening sockets out of process 1. RestrictSUIDSGID= is not for it: that
+ * blocks openat2(2), whose mode it cannot see (seccomp_restrict_suid_sgid, src/shared/seccomp-util.c), and the copier
+ * lives by openat2.
  */
 function daemonUnit(build: InstalledBuild): string {
   const capabilities =
@@ -64,7 +66,6 @@ function daemonUnit(build: InstalledBuild): string {
         ['ProtectHostname', 'yes'],
         ['RestrictNamespaces', 'yes'],
         ['RestrictRealtime', 'yes'],
-        ['RestrictSUIDSGID', 'yes'],
         // Netlink tells who listens where.
         ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX AF_NETLINK'],
         ['LockPersonality', 'yes'],
@@ -90,7 +91,8 @@ function relayUnit(build: InstalledBuild): string {
       name: 'Unit',
       assignments: [
         ['Description', 'dorc, blue/green deployment: relay generation %i'],
-        ['After', 'network.target'],
+        // The bus must still be there when a shutdown stops the relay: see ExecStop=.
+        ['After', 'network.target dbus.service'],
         ['StartLimitIntervalSec', '0'],
       ],
     },
@@ -123,7 +125,7 @@ function relayUnit(build: InstalledBuild): string {
 const SECOND_SIGNAL_AT_SHUTDOWN = execCommand([
   '/bin/sh',
   '-c',
-  'if [ "$(systemctl is-system-running)" = stopping ]; then kill -TERM $MAINPID; fi',
+  'if [ "$(timeout 5 systemctl is-system-running)" = stopping ]; then kill -TERM $MAINPID; fi',
 ])
 
 /** Started by a public socket when a connection comes and no relay takes it; being active, it quiets the socket. */

@@ -135,7 +135,7 @@ function nspawnArgv(name: string, root: string, { binds = [] }: MachineOptions):
   return [
     ...'--quiet --boot --register=no --keep-unit --private-network --capability=all'.split(' '),
     `--directory=${root}`,
-    '--system-call-filter=bpf pidfd_open pidfd_getfd perf_event_open',
+    '--system-call-filter=bpf openat2 pidfd_open pidfd_getfd perf_event_open',
     `--machine=${name}`,
     `--bind-ro=${PROJECT}:/opt/dorc`,
     ...binds.map(

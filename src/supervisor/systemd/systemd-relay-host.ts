@@ -20,6 +20,9 @@ interface RelayProcess {
 const START_TIMEOUT_MS = 15_000
 const WANTS = 'multi-user.target.wants'
 
+/** Of the relays' own user: see RuntimeDirectory= in setup/units.ts. */
+export const RELAY_RUN_DIR = '/run/dorc-relay'
+
 export const relayUnitName = (generation: number): string => `dorc-relay@${generation}.service`
 export const RELAY_UNITS = 'dorc-relay@*.service'
 
@@ -88,7 +91,7 @@ export class SystemdRelayHost {
 }
 
 function relayProcess(generation: number): RelayProcess {
-  return { generation, controlPath: `/run/dorc-relay/${generation}/control.sock` }
+  return { generation, controlPath: `${RELAY_RUN_DIR}/${generation}/control.sock` }
 }
 
 function accepts(path: string): Promise<boolean> {
