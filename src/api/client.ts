@@ -29,6 +29,12 @@ export interface StreamQuery {
   readonly follow: boolean
 }
 
+/** What to type when the daemon cannot be reached. */
+export interface ReachHints {
+  readonly whenAbsent: string
+  readonly whenDenied: string
+}
+
 interface Call {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly path: string
@@ -42,12 +48,11 @@ interface Call {
  */
 export class DaemonClient {
   readonly #socketPath: string
-  readonly #startHint: string
+  readonly #hints: ReachHints
 
-  /** `startHint` tells the operator how to get a daemon that listens on `socketPath`. */
-  constructor(socketPath: string, startHint: string) {
+  constructor(socketPath: string, hints: ReachHints) {
     this.#socketPath = socketPath
-    this.#startHint = startHint
+    this.#hints = hints
   }
 
   version = (): Promise<Version> => this.#document({ method: 'GET', path: '/v1/version' })
@@ -167,13 +172,13 @@ export class DaemonClient {
     if (hasCode(error, 'EACCES')) {
       return new DorcError('NO_DAEMON', `Cannot open the control socket "${this.#socketPath}"`, {
         cause: 'permission denied',
-        hint: 'Join the group dorc and log in again: sudo usermod -aG dorc "$USER"',
+        hint: this.#hints.whenDenied,
       })
     }
     const isAbsent = hasCode(error, 'ENOENT') || hasCode(error, 'ECONNREFUSED')
     return new DorcError('NO_DAEMON', `No daemon answers on "${this.#socketPath}"`, {
       ...(isAbsent ? {} : { cause: error }),
-      hint: this.#startHint,
+      hint: this.#hints.whenAbsent,
     })
   }
 }

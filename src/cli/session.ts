@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { DaemonClient } from '../api/client.ts'
+import { DaemonClient, type ReachHints } from '../api/client.ts'
 import { type Paths, pathsUnder } from '../platform/paths.ts'
 import { type Paint, paintFor } from './paint.ts'
 
@@ -33,7 +33,7 @@ export function openSession(flags: CommonFlags): Session {
   const isJson = flags.json === true
   const isTerminal = process.stdout.isTTY && !isJson
   return {
-    daemon: new DaemonClient(paths.socket, isEmbedded ? embeddedHint(root) : SYSTEM_HINT),
+    daemon: new DaemonClient(paths.socket, isEmbedded ? embeddedHints(root) : SYSTEM_HINTS),
     paths,
     isEmbedded,
     isJson,
@@ -47,7 +47,16 @@ export function openSession(flags: CommonFlags): Session {
   }
 }
 
-const SYSTEM_HINT =
-  'Start it: sudo systemctl start dorcd\nNot installed yet: sudo dorc setup\nOne of your own: name its root with --root DIR or DORC_ROOT'
+const SYSTEM_HINTS: ReachHints = {
+  whenAbsent: [
+    'Start it: sudo systemctl start dorcd',
+    'Not installed yet: sudo dorc setup',
+    'One of your own: name its root with --root DIR or DORC_ROOT',
+  ].join('\n'),
+  whenDenied: 'Join the group dorc and log in again: sudo usermod -aG dorc "$USER"',
+}
 
-const embeddedHint = (root: string): string => `Start it: dorc start-daemon --embedded --root ${root}`
+const embeddedHints = (root: string): ReachHints => ({
+  whenAbsent: `Start it: dorc start-daemon --embedded --root ${root}`,
+  whenDenied: 'Run it as the user who started the daemon there',
+})

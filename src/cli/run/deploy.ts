@@ -36,7 +36,7 @@ export async function deploy(flags: DeployFlags, app: string, path?: string): Pr
   })
 }
 
-/** After a deploy that was not switched to: where to look at it, and how to show it. */
+/** After a deploy: where to look at it and how to show it, or how to take it back. */
 export function tellNext(
   { say, paint }: Session,
   { name, active, slots, deploy, nextStep }: AppStatus,
@@ -45,5 +45,7 @@ export function tellNext(
   if (deploy?.state === 'ready' && deploy.slot === inactive) {
     say(`  Try it on port ${slots[inactive].port}; ${paint[active](active)} still gets all new connections`)
     say(`  Show it to the world: dorc switch ${name}`)
+  } else if (deploy?.state === 'baking' && deploy.slot === active) {
+    say(`  Back: dorc switch ${name}`)
   } else if (nextStep !== null) say(`  ${nextStep}`)
 }
