@@ -102,6 +102,9 @@ test('programs that systemd would read otherwise are refused', () => {
     '/',
     '/bin/',
     '/a/../b',
+    '/a"b',
+    "/a'b",
+    '/a\\b',
   ])
     assert.throws(() => unitOf({ startArgv: [program] }), { code: 'DEFINITION_INVALID' }, program)
 })

@@ -40,6 +40,9 @@ export function programPath(path: string): string {
     .filter((part) => part !== '' && part !== '.')
     .join('/')}`
   if (!path.startsWith('/')) throw invalid('The program to run is not an absolute path', path)
+  // string_is_safe(), src/basic/string-util.c
+  if (/["'\\]/.test(path))
+    throw invalid('systemd runs no program with quotes or backslashes in its path', path)
   if (simple === '/' || path.endsWith('/')) throw invalid('The program to run is a directory', path)
   if (simple.split('/').includes('..')) throw invalid('The path of the program to run has ".." in it', path)
   return simple

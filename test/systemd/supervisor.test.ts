@@ -6,3 +6,8 @@ test('the systemd supervisor keeps the contract of supervisors', async (t) => {
   await using machine = await bootMachine({ name: 'supervisor' })
   await runGuestTests(t, machine, 'supervisor.guest.ts')
 })
+
+test('units are what systemd makes of them', async (t) => {
+  await using machine = await bootMachine({ name: 'units' })
+  await runGuestTests(t, machine, 'unit-files.guest.ts')
+})
