@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hasCode } from '../../src/core/errors.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -80,7 +81,19 @@ export class EmbeddedDorc implements AsyncDisposable {
     const ended = new Promise((resolve) => this.#daemon.once('close', resolve))
     this.#daemon.kill('SIGTERM')
     await ended
+    await this.#endRelays()
     await rm(this.root, { recursive: true, force: true })
+  }
+
+  /** They outlive the daemon by design: what they carry is not cut when it ends. */
+  async #endRelays(): Promise<void> {
+    for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch((error: unknown) => {
+        if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return ''
+        throw error
+      })
+      if (command.includes(`${this.root}/run/dorc/relay/`)) process.kill(Number(pid), 'SIGKILL')
+    }
   }
 
   async #apps(): Promise<string[]> {
