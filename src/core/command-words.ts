@@ -1,14 +1,17 @@
-/** A command line as words, as a shell would split it; nothing is expanded, and no shell is ever asked. */
 export type Words =
   | { readonly ok: true; readonly words: string[] }
   | { readonly ok: false; readonly problem: string }
 
+/**
+ * A command line as words, as a POSIX shell would split it (XCU 2.2, Quoting); nothing is expanded, and no shell is
+ * ever asked.
+ */
 export function splitCommand(text: string): Words {
   const words: string[] = []
   let word: string | null = null
   for (let at = 0; at < text.length; at += 1) {
     const character = text.charAt(at)
-    if (/\s/.test(character)) {
+    if (BLANKS.includes(character)) {
       if (word !== null) words.push(word)
       word = null
     } else if (character === "'" || character === '"') {
@@ -28,14 +31,18 @@ export function splitCommand(text: string): Words {
   return { ok: true, words }
 }
 
-/** In double quotes a backslash takes the next character as it is; in single quotes it is a character like others. */
+const BLANKS = ' \t\n'
+/** Before any other character a backslash in double quotes stands for itself: "a\n" has three characters. */
+const ESCAPABLE = '$`"\\'
+
+/** In single quotes a backslash is a character like others, in double quotes before most. */
 function readQuoted(text: string, start: number): { text: string; end: number } | null {
   const quote = text.charAt(start)
   let inside = ''
   for (let at = start + 1; at < text.length; at += 1) {
     const character = text.charAt(at)
     if (character === quote) return { text: inside, end: at }
-    if (character === '\\' && quote === '"' && at + 1 < text.length) {
+    if (character === '\\' && quote === '"' && ESCAPABLE.includes(text.charAt(at + 1))) {
       at += 1
       inside += text.charAt(at)
     } else {
