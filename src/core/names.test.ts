@@ -36,3 +36,17 @@ test('a name that nearly fits comes back mended', () => {
   assert.throws(() => checkAppName('My App!'), { hint: 'Try: my-app' })
   assert.throws(() => checkAppName('1web'), { hint: 'Try: web' })
 })
+
+test('what is wrong with a name is said in particular', () => {
+  for (const [name, message] of [
+    ['', /it is empty/],
+    ['x'.repeat(49), /it has more than 48 characters/],
+    ['web app', /not " "$/],
+    ['Web', /not "W"$/],
+    ['w\u{1f600}', /not "\?"$/],
+    ['1web', /it must begin with a letter$/],
+    ['web-', /each - and \. must stand between/],
+  ] as const) {
+    assert.throws(() => checkAppName(name), { code: 'NAME_INVALID', message })
+  }
+})

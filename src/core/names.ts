@@ -21,7 +21,12 @@ function nameProblem(name: string): string | null {
   if (name === '') return 'it is empty'
   if (name.length > LONGEST_NAME) return `it has more than ${LONGEST_NAME} characters`
   if (APP_NAME.test(name)) return null
-  return 'it must begin with a lower-case letter and have only lower-case letters, digits, and single - or . between them'
+  const [strange] = /[^a-z0-9.-]/u.exec(name) ?? []
+  if (strange !== undefined)
+    return `only lower-case letters, digits, - and . may be in it, not "${printable(strange)}"`
+  return /^[a-z]/.test(name)
+    ? 'each - and . must stand between letters or digits'
+    : 'it must begin with a letter'
 }
 
 function proposeName(name: string): string | null {
@@ -37,5 +42,5 @@ function proposeName(name: string): string | null {
 
 /** Of bad input only what cannot upset a terminal is repeated. */
 function printable(text: string): string {
-  return text.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, '?')
+  return text.slice(0, 60).replaceAll(/[^\x20-\x7e]/gu, '?')
 }
