@@ -11,7 +11,19 @@ test('durations are read as people write them', () => {
 })
 
 test('what is no duration is not guessed at', () => {
-  for (const text of ['', 'soon', '2 fortnights', '-1s', '1s2', 's', Number.NaN, -1])
+  for (const text of [
+    '',
+    'soon',
+    '2 fortnights',
+    '-1s',
+    '1s2',
+    's',
+    Number.NaN,
+    -1,
+    Number.POSITIVE_INFINITY,
+    '9'.repeat(400),
+    '99999999999999999d',
+  ])
     assert.equal(parseDuration(text), null)
 })
 

@@ -10,9 +10,9 @@ const UNITS_MS: Readonly<Record<string, number>> = {
 
 /** Ms of `500ms`, `2s`, `1min`, `1h 30min`; a plain number is seconds. null: it is no duration. */
 export function parseDuration(text: string | number): number | null {
-  if (typeof text === 'number') return Number.isFinite(text) && text >= 0 ? Math.round(text * 1_000) : null
+  if (typeof text === 'number') return wholeMs(text * 1_000)
   const trimmed = text.trim()
-  if (/^\d+(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1_000)
+  if (/^\d+(\.\d+)?$/.test(trimmed)) return wholeMs(Number(trimmed) * 1_000)
   if (!/^(\d+(\.\d+)?\s*[a-z]+\s*)+$/.test(trimmed)) return null
   let total = 0
   for (const [, amount, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]+)/g)) {
@@ -20,7 +20,13 @@ export function parseDuration(text: string | number): number | null {
     if (unitMs === undefined) return null
     total += Number(amount) * unitMs
   }
-  return Math.round(total)
+  return wholeMs(total)
+}
+
+/** null for what is no time or more than a number can count exactly: JSON would make null of Infinity. */
+function wholeMs(ms: number): number | null {
+  const whole = Math.round(ms)
+  return whole >= 0 && Number.isSafeInteger(whole) ? whole : null
 }
 
 /** The shortest way to write it: `1min 30s`. */
