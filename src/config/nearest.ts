@@ -3,11 +3,14 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   let best: { candidate: string; distance: number } | null = null
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase().replaceAll('-', '_'), candidate)
-    if (distance <= Math.max(2, candidate.length / 3) && (best === null || distance < best.distance))
+    if (distance <= tolerance(candidate) && (best === null || distance < best.distance))
       best = { candidate, distance }
   }
   return best?.candidate ?? null
 }
+
+/** Two mistakes in most words, more in long ones, one in those of three letters. */
+const tolerance = ({ length }: string): number => Math.min(length / 2, Math.max(2, length / 3))
 
 /** Levenshtein's: the least number of characters to insert, delete or replace. */
 function editDistance(a: string, b: string): number {

@@ -1,119 +1,99 @@
 import { z } from 'zod'
-import { joinCommand, splitCommand } from '../core/command-words.ts'
-import { parseDuration } from '../core/durations.ts'
+import {
+  absolutePath,
+  command,
+  duration,
+  flag,
+  listenAddress,
+  pathInRelease,
+  pathInUnit,
+  plainText,
+  user,
+  wholeNumber,
+} from './values.ts'
 
 /** The keys of an app's file, each checked by itself. docs/configuration.md has a line for each: a test compares them. */
-
-const CONTROL_CHARACTERS = /\p{Cc}/u
-
-const plainText = z
-  .string()
-  .refine((text) => !CONTROL_CHARACTERS.test(text), 'must not have control characters')
-
-const absolutePath = plainText.refine(
-  (path) =>
-    path.startsWith('/') &&
-    !path.split('/').some((part) => part === '..' || part === '.') &&
-    !/\/\/|.\/$/.test(path),
-  'must be an absolute path without "..", "." or a slash at its end',
-)
-
-const duration = z.union([z.string(), z.number()]).transform((text, context) => {
-  const ms = parseDuration(text)
-  if (ms !== null) return ms
-  context.addIssue({ code: 'custom', message: 'must be a duration such as "2s", "500ms" or "1min"' })
-  return z.NEVER
-})
-
-const command = z
-  .union([plainText, z.array(plainText)])
-  .transform((given, context) => {
-    const line = typeof given === 'string' ? given : joinCommand(given)
-    const split = splitCommand(line)
-    if (split.ok && split.words.length > 0) return split.words
-    context.addIssue({
-      code: 'custom',
-      message: split.ok ? 'must not be empty' : `cannot be split into words: ${split.problem}`,
-    })
-    return z.NEVER
-  })
-  .refine(
-    ([program = '']) => program === '{executable}' || /^(\/|\{dir\}\/)[^\s]*/.test(program),
-    'must begin with {executable}, {dir}/… or the absolute path of a program',
-  )
-
-const port = z.int('must be a whole number').min(1, 'must be 1 to 65535').max(65_535, 'must be 1 to 65535')
 
 /** The file is root's, so LD_PRELOAD and the like are root's choice; these are what dorc itself tells the app. */
 const DORCS_OWN_VARIABLE = /^(DORC_.*|PORT)$/
 
+const NO_TABLE = 'must be a table'
+
 const environment = z.record(
   z
     .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must have only letters, digits and _')
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must have only letters, digits and _ in its name, and no digit first')
     .refine((name) => !DORCS_OWN_VARIABLE.test(name), 'is set by dorc'),
-  z.union([z.string(), z.number(), z.boolean()]).transform(String).pipe(plainText),
+  // A float would not stay as it was typed: 1.10 is 1.1.
+  z
+    .union([z.string(), z.int(), z.boolean()], 'must be text in quotes, a whole number, true or false')
+    .transform(String)
+    .pipe(plainText),
+  NO_TABLE,
 )
 
 const probe = z
-  .strictObject({
-    http: plainText.startsWith('/', 'must begin with /').optional(),
-    tcp: z.literal(true).optional(),
-    command: command.optional(),
-    expect_status: z.int().min(100).max(599).optional(),
-    host: plainText.optional(),
-    interval: duration.optional(),
-    timeout: duration.optional(),
-  })
+  .strictObject(
+    {
+      http: plainText
+        .regex(/^\/[!-~]*$/, 'must begin with / and have no spaces: write %20 for one')
+        .optional(),
+      tcp: z.literal(true, 'must be true, or not be there').optional(),
+      command: command.optional(),
+      expect_status: wholeNumber(100, 599).optional(),
+      host: plainText.regex(/^[!-~]+$/, 'must be the name of a host').optional(),
+      interval: duration('100ms').optional(),
+      timeout: duration('10ms').optional(),
+    },
+    NO_TABLE,
+  )
   .refine(
     ({ http, tcp, command: run }) => [http, tcp, run].filter((kind) => kind !== undefined).length <= 1,
-    {
-      message: 'takes one of http, tcp and command',
-    },
+    'takes one of http, tcp and command',
   )
 
-const sandbox = z.strictObject({
-  writable_paths: z.array(absolutePath).optional(),
-  home: z.boolean().optional(),
-  devices: z.boolean().optional(),
-  off: z.boolean().optional(),
-})
+const sandbox = z.strictObject(
+  {
+    writable_paths: z.array(pathInUnit, 'must be an array of paths').optional(),
+    home: flag.optional(),
+    devices: flag.optional(),
+    off: flag.optional(),
+  },
+  NO_TABLE,
+)
 
 /** Keys that may stand for both slots or, under [blue] and [green], for one. */
 const slotKeys = {
-  executable: plainText
-    .refine(
-      (path) => path !== '' && !path.startsWith('/') && !path.split('/').includes('..'),
-      'must be a path inside the release',
-    )
-    .optional(),
+  executable: pathInRelease.optional(),
   start: command.optional(),
   stop: command.optional(),
   reload: command.optional(),
-  user: z
-    .string()
-    .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'must be the name of a user')
-    .optional(),
-  stop_timeout: duration.optional(),
+  user: user.optional(),
+  // To systemd 0 means for ever.
+  stop_timeout: duration('100ms').optional(),
   environment: environment.optional(),
   probe: probe.optional(),
   sandbox: sandbox.optional(),
 }
 
-const slotTable = z.strictObject({ port, dir: absolutePath.optional(), ...slotKeys })
+const slotTable = z.strictObject(
+  { port: wholeNumber(1, 65_535), dir: pathInUnit.optional(), ...slotKeys },
+  NO_TABLE,
+)
 
 export const appFileSchema = z.strictObject({
-  listen: z.union([z.string(), z.number()]),
+  listen: listenAddress,
   upload_dir: absolutePath.optional(),
-  watch: z.boolean().default(true),
-  settle: duration.default(2_000),
-  auto_switch: z.boolean().default(false),
-  bake: duration.default(60_000),
-  drain_timeout: duration.default(300_000),
-  deploy_timeout: duration.default(60_000),
-  min_healthy: duration.default(5_000),
-  hold_timeout: duration.default(10_000),
-  keep_releases: z.int().min(2, 'must be at least 2: what runs and what ran before').max(1_000).default(5),
+  watch: flag.default(true),
+  settle: duration('100ms').default(2_000),
+  auto_switch: flag.default(false),
+  bake: duration().default(60_000),
+  drain_timeout: duration().default(300_000),
+  deploy_timeout: duration('1s').default(60_000),
+  min_healthy: duration().default(5_000),
+  hold_timeout: duration().default(10_000),
+  // What runs and what ran before.
+  keep_releases: wholeNumber(2, 1_000).default(5),
   ...slotKeys,
   blue: slotTable,
   green: slotTable,
@@ -121,26 +101,27 @@ export const appFileSchema = z.strictObject({
 
 export type AppFile = z.output<typeof appFileSchema>
 export type SlotTable = z.output<typeof slotTable>
+export type ProbeTable = z.output<typeof probe>
+export type SandboxTable = z.output<typeof sandbox>
 
 /** Every key as a dotted path; `blue.port` stands for both slots. */
 export function knownKeys(): string[] {
   return [
-    ...keysOf(appFileSchema, ''),
-    ...keysOf(probe, 'probe.'),
-    ...keysOf(sandbox, 'sandbox.'),
+    ...keysOf(appFileSchema),
+    ...keysOf(probe).map((key) => `probe.${key}`),
+    ...keysOf(sandbox).map((key) => `sandbox.${key}`),
     'blue.port',
     'blue.dir',
   ]
 }
 
-export const keysOf = (schema: z.ZodObject, prefix: string): string[] =>
-  Object.keys(schema.shape).map((key) => `${prefix}${key}`)
-
-/** The keys that may stand in the table at this path, to find the nearest to an unknown one. */
+/** The keys that may stand in the table at this path. */
 export function keysAt(path: readonly PropertyKey[]): string[] {
+  if (path.length === 0) return keysOf(appFileSchema)
   const last = path.at(-1)
-  if (last === 'probe') return keysOf(probe, '')
-  if (last === 'sandbox') return keysOf(sandbox, '')
-  if (last === 'blue' || last === 'green') return keysOf(slotTable, '')
-  return path.length === 0 ? keysOf(appFileSchema, '') : []
+  if (last === 'probe') return keysOf(probe)
+  if (last === 'sandbox') return keysOf(sandbox)
+  return last === 'blue' || last === 'green' ? keysOf(slotTable) : []
 }
+
+const keysOf = (schema: z.ZodObject): string[] => Object.keys(schema.shape)

@@ -1,54 +1,32 @@
-import { isIP } from 'node:net'
-import { SLOTS, type Slot } from '../core/app.ts'
-import type { Definition, ListenAddress, Probe, Sandbox, SlotDefinition } from '../core/definition.ts'
-import { isWithin } from '../core/ports.ts'
+import type { Slot } from '../core/app.ts'
+import type { Definition, Probe, Sandbox, SlotDefinition } from '../core/definition.ts'
 import { defaultUploadDir, defaultWorkingDir, type Paths } from '../platform/paths.ts'
-import type { AppFile, SlotTable } from './schema.ts'
-
-/** Something that is wrong although each key by itself is right. */
-export interface Contradiction {
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-}
-
-type Converted = { readonly definition: Definition } | { readonly problems: readonly Contradiction[] }
-
-/** Fills in every default, once. */
-export function toDefinition(name: string, file: AppFile, paths: Paths): Converted {
-  const listen = parseListen(file.listen)
-  const problems: Contradiction[] = []
-  if (listen === null) {
-    problems.push({ path: ['listen'], message: 'must be a port, "address:port" or "[IPv6 address]:port"' })
-  }
-  for (const slot of SLOTS) {
-    if (file[slot].executable === undefined && file.executable === undefined) {
-      problems.push({ path: ['executable'], message: 'is missing' })
-      break
-    }
-  }
-  if (listen === null || problems.length > 0) return { problems }
-  const slotOf = (slot: Slot): SlotDefinition =>
-    slotDefinition(file, file[slot], defaultWorkingDir(paths, name, slot))
-  return {
-    definition: {
-      listen,
-      uploadDir: file.upload_dir ?? defaultUploadDir(paths, name),
-      watch: file.watch,
-      settleMs: file.settle,
-      autoSwitch: file.auto_switch,
-      bakeMs: file.bake,
-      drainTimeoutMs: file.drain_timeout,
-      deployTimeoutMs: file.deploy_timeout,
-      minHealthyMs: file.min_healthy,
-      holdTimeoutMs: file.hold_timeout,
-      keepReleases: file.keep_releases,
-      slots: { blue: slotOf('blue'), green: slotOf('green') },
-    },
-  }
-}
+import type { AppFile, ProbeTable, SandboxTable, SlotTable } from './schema.ts'
 
 const DEFAULT_START = ['{executable}']
 const DEFAULT_STOP_TIMEOUT_MS = 30_000
+const DEFAULT_PROBE_INTERVAL_MS = 1_000
+const DEFAULT_PROBE_TIMEOUT_MS = 2_000
+
+/** Fills in every default, once. A missing executable comes out empty: `contradictions()` refuses it. */
+export function toDefinition(name: string, file: AppFile, paths: Paths): Definition {
+  const slotOf = (slot: Slot): SlotDefinition =>
+    slotDefinition(file, file[slot], defaultWorkingDir(paths, name, slot))
+  return {
+    listen: file.listen,
+    uploadDir: file.upload_dir ?? defaultUploadDir(paths, name),
+    watch: file.watch,
+    settleMs: file.settle,
+    autoSwitch: file.auto_switch,
+    bakeMs: file.bake,
+    drainTimeoutMs: file.drain_timeout,
+    deployTimeoutMs: file.deploy_timeout,
+    minHealthyMs: file.min_healthy,
+    holdTimeoutMs: file.hold_timeout,
+    keepReleases: file.keep_releases,
+    slots: { blue: slotOf('blue'), green: slotOf('green') },
+  }
+}
 
 function slotDefinition(file: AppFile, own: SlotTable, defaultDir: string): SlotDefinition {
   return {
@@ -61,23 +39,39 @@ function slotDefinition(file: AppFile, own: SlotTable, defaultDir: string): Slot
     environment: { ...file.environment, ...own.environment },
     user: own.user ?? file.user ?? null,
     stopTimeoutMs: own.stop_timeout ?? file.stop_timeout ?? DEFAULT_STOP_TIMEOUT_MS,
-    probe: probeOf(own.probe ?? file.probe ?? {}),
+    probe: probeOf(mergedProbe(file.probe, own.probe)),
     sandbox: sandboxOf({ ...file.sandbox, ...own.sandbox }),
   }
 }
 
-function probeOf(table: NonNullable<AppFile['probe']>): Probe {
-  const times = { intervalMs: table.interval ?? 1_000, timeoutMs: table.timeout ?? 2_000 }
-  if (table.http !== undefined) {
-    const { http: path, expect_status: expectedStatus = null, host = null } = table
-    return { kind: 'http', path, expectedStatus, host, ...times }
+/** The probe tables of both slots as they take effect. */
+export function probeTables(file: AppFile): Readonly<Record<Slot, ProbeTable>> {
+  return {
+    blue: mergedProbe(file.probe, file.blue.probe),
+    green: mergedProbe(file.probe, file.green.probe),
   }
-  if (table.tcp === true) return { kind: 'tcp', ...times }
-  if (table.command !== undefined) return { kind: 'command', command: table.command, ...times }
-  return { kind: 'auto', ...times }
 }
 
-function sandboxOf(table: NonNullable<AppFile['sandbox']>): Sandbox {
+/** A slot that chooses a kind of its own takes only the times of the shared table: the rest belongs to the other kind. */
+function mergedProbe(shared: ProbeTable = {}, own: ProbeTable = {}): ProbeTable {
+  const { interval, timeout } = shared
+  const choosesKind = (own.http ?? own.tcp ?? own.command) !== undefined
+  return { ...(choosesKind ? { interval, timeout } : shared), ...own }
+}
+
+function probeOf(table: ProbeTable): Probe {
+  const { interval: intervalMs = DEFAULT_PROBE_INTERVAL_MS, timeout: timeoutMs = DEFAULT_PROBE_TIMEOUT_MS } =
+    table
+  if (table.http !== undefined) {
+    const { http: path, expect_status: expectedStatus = null, host = null } = table
+    return { kind: 'http', path, expectedStatus, host, intervalMs, timeoutMs }
+  }
+  if (table.tcp === true) return { kind: 'tcp', intervalMs, timeoutMs }
+  if (table.command !== undefined) return { kind: 'command', command: table.command, intervalMs, timeoutMs }
+  return { kind: 'auto', intervalMs, timeoutMs }
+}
+
+function sandboxOf(table: SandboxTable): Sandbox {
   return {
     writablePaths: table.writable_paths ?? [],
     home: table.home ?? false,
@@ -85,61 +79,3 @@ function sandboxOf(table: NonNullable<AppFile['sandbox']>): Sandbox {
     off: table.off ?? false,
   }
 }
-
-/** `8080` listens on every IPv4 address; `[::]:8080` on every address of both kinds. null: it is no address. */
-export function parseListen(text: string | number): ListenAddress | null {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]:|([^:[\]]+):)?(\d{1,5})$/.exec(String(text)) ?? []
-  const host = bracketed ?? plain ?? '0.0.0.0'
-  const port = Number(digits)
-  const isAddress = isIP(host) === (bracketed === undefined ? 4 : 6)
-  return isAddress && port >= 1 && port <= 65_535 ? { host, port } : null
-}
-
-export function contradictions({ listen, uploadDir, slots }: Definition): Contradiction[] {
-  const { blue, green } = slots
-  const found: Contradiction[] = []
-  if (blue.port === green.port)
-    found.push({ path: ['green', 'port'], message: `must differ from blue.port (${blue.port})` })
-  for (const slot of SLOTS) {
-    const { port, workingDir } = slots[slot]
-    if (port === listen.port)
-      found.push({ path: [slot, 'port'], message: `must differ from the listen port (${port})` })
-    if (isWithin(workingDir, uploadDir) || isWithin(uploadDir, workingDir)) {
-      found.push({ path: [slot, 'dir'], message: `must not overlap with upload_dir (${uploadDir})` })
-    }
-    if (RESERVED_DIRS.includes(workingDir))
-      found.push({ path: [slot, 'dir'], message: 'must be a directory of its own' })
-  }
-  if (isWithin(blue.workingDir, green.workingDir) || isWithin(green.workingDir, blue.workingDir)) {
-    found.push({ path: ['green', 'dir'], message: `must not overlap with blue.dir (${blue.workingDir})` })
-  }
-  return found
-}
-
-/** Directories that belong to the system: a release is never put over them. */
-const RESERVED_DIRS = [
-  '/',
-  '/bin',
-  '/boot',
-  '/dev',
-  '/etc',
-  '/home',
-  '/lib',
-  '/lib64',
-  '/opt',
-  '/proc',
-  '/root',
-  '/run',
-  '/sbin',
-].concat([
-  '/srv',
-  '/sys',
-  '/tmp',
-  '/usr',
-  '/usr/bin',
-  '/usr/lib',
-  '/usr/local',
-  '/var',
-  '/var/lib',
-  '/var/tmp',
-])
