@@ -1,6 +1,6 @@
 import type { ReleaseNumber } from '../core/app.ts'
 import type { ErrorCode } from '../core/errors.ts'
-import type { Progress } from './copy-tree.ts'
+import type { Progress } from './progress.ts'
 import type { InstallJob } from './install.ts'
 import type { TakenIn } from './publish-release.ts'
 import type { Installed } from './slot-layout.ts'

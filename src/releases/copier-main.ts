@@ -1,7 +1,8 @@
 import { readSync, writeSync } from 'node:fs'
 import { describeError, DorcError, hasCode } from '../core/errors.ts'
+import { libc } from '../platform/libc.ts'
 import type { CopierLine, Job, Jobs, JobKind } from './copier-job.ts'
-import type { Progress } from './copy-tree.ts'
+import type { Progress } from './progress.ts'
 import { install } from './install.ts'
 import { verifyRelease } from './read-release.ts'
 import { cleanLeftovers, removeAppReleases, removeReleases } from './remove-releases.ts'
@@ -24,7 +25,6 @@ async function main(): Promise<void> {
     say({ type: 'result', result: await run(job) })
   } catch (error) {
     say(errorLine(namedError(error, job)))
-    process.exitCode = 1
   }
 }
 
@@ -33,7 +33,7 @@ function run(job: Job): Promise<Jobs[JobKind]['result']> | Jobs[JobKind]['result
     case 'take-in':
       return takeIn(job.args, throttled())
     case 'install':
-      return install(job.args)
+      return install(job.args, throttled())
     case 'uninstall':
       return uninstall(job.args).then(() => null)
     case 'verify':
@@ -102,4 +102,8 @@ function errorLine(error: unknown): CopierLine {
   return { type: 'error', code: null, message, hint: null, cause: null }
 }
 
+const exitNow = libc.func('void _exit(int status)')
+
 await main()
+// Everything is on the disk and said: there is nothing that Node could put in order, only threads to wait for.
+exitNow(0)

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { DorcError } from '../core/errors.ts'
 import { programArgv } from '../platform/programs.ts'
 import type { CopierLine, JobKind, Jobs } from './copier-job.ts'
-import type { Progress } from './copy-tree.ts'
+import type { Progress } from './progress.ts'
 
 export interface CopierOptions {
   readonly onProgress?: (progress: Progress) => void

@@ -4,7 +4,7 @@ import { reflink, startWriting } from './file-calls.ts'
 
 export interface Copied {
   readonly bytes: number
-  /** In hex, of what lies in the copy. */
+  /** In hex. */
   readonly sha256: string
 }
 
@@ -19,12 +19,13 @@ export interface ReadLimits {
 }
 
 /**
- * Copies the whole content and hashes it on the way. Where the file system has reflinks the copy shares its blocks and
- * is read back from the copy, so that the hash is of what was stored.
+ * Copies the whole content and hashes it on the way. Where the file system has reflinks the copy shares its blocks, and
+ * the source is what is hashed: it is in the page cache more likely than not, a fresh clone never is. A source that was
+ * written to between clone and hash must be found by its times; what slips through fails every later verification.
  */
 export function copyAndHash(fromFd: number, toFd: number, limits: ReadLimits): Copied {
   const isCloned = reflink(fromFd, toFd)
-  const copied = eachChunk(isCloned ? toFd : fromFd, limits, (chunk) => {
+  const copied = eachChunk(fromFd, limits, (chunk) => {
     if (!isCloned) writeAll(toFd, chunk)
   })
   if (!isCloned && copied.bytes > 0) startWriting(toFd)

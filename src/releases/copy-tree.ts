@@ -14,14 +14,8 @@ import {
 } from './file-calls.ts'
 import { fileMode, type Manifest, type ManifestEntry, type ManifestFile } from './manifest.ts'
 import { entryKey, type ScannedEntry, unreadable } from './scan-tree.ts'
+import { countProgress, type Progress, type ProgressCounter } from './progress.ts'
 import type { Rights } from './uploader.ts'
-
-export interface Progress {
-  readonly files: number
-  readonly bytes: number
-  readonly totalFiles: number
-  readonly totalBytes: number
-}
 
 export interface TreeCopy {
   readonly sourceFd: number
@@ -40,7 +34,10 @@ export type CopyOutcome =
 export function copyTree(copy: TreeCopy, entries: readonly ScannedEntry[]): CopyOutcome {
   using sources = new DirectoryCursor(copy.sourceFd)
   using targets = new DirectoryCursor(copy.treeFd)
-  const progress = progressOver(entries, copy.report)
+  const progress = countProgress(
+    entries.filter(isFile).map(({ stat }) => stat),
+    copy.report,
+  )
   const manifest: ManifestEntry[] = []
   for (const entry of entries) {
     const copied = unlessGone(() => copyEntry(entry, { sources, targets, rights: copy.rights, progress }))
@@ -50,33 +47,13 @@ export function copyTree(copy: TreeCopy, entries: readonly ScannedEntry[]): Copy
   return { changed: null, manifest }
 }
 
-interface Counter {
-  fileDone(): void
-  bytesDone(bytes: number): void
-}
-
-function progressOver(entries: readonly ScannedEntry[], report: (progress: Progress) => void): Counter {
-  const sources = entries.filter(({ stat }) => stat.kind === 'file')
-  const totalBytes = sources.reduce((sum, { stat }) => sum + stat.size, 0)
-  let [files, bytes] = [0, 0]
-  const tell = (): void => report({ files, bytes, totalFiles: sources.length, totalBytes })
-  return {
-    fileDone() {
-      files += 1
-      tell()
-    },
-    bytesDone(more) {
-      bytes += more
-      tell()
-    },
-  }
-}
+const isFile = ({ stat }: ScannedEntry): boolean => stat.kind === 'file'
 
 interface Copying {
   readonly sources: DirectoryCursor
   readonly targets: DirectoryCursor
   readonly rights: Rights
-  readonly progress: Counter
+  readonly progress: ProgressCounter
 }
 
 function copyEntry(entry: ScannedEntry, copying: Copying): ManifestEntry | null {
@@ -108,8 +85,7 @@ function copyFile(entry: ScannedEntry, { sources, targets, rights, progress }: C
   if (entryKey({ ...entry, stat: statFd(from.fd) }) !== entryKey(entry)) return null
   using to = owned(openBeneath(targets.parentOf(entry.path), entry.name, CREATE_FILE, 0o600))
   const expectedSize = entry.stat.size
-  const onBytes = (bytes: number): void => progress.bytesDone(bytes)
-  const { bytes, sha256 } = copyAndHash(from.fd, to.fd, { expectedSize, onBytes })
+  const { bytes, sha256 } = copyAndHash(from.fd, to.fd, { expectedSize, onBytes: progress.bytesDone })
   if (bytes !== expectedSize) return null
   const executable = (entry.stat.mode & 0o111) !== 0
   const file: ManifestFile = { kind: 'file', path: entry.path, executable, size: bytes, sha256 }

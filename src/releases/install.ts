@@ -19,6 +19,7 @@ import {
   unlinkFile,
 } from './file-calls.ts'
 import { fileMode, formatManifest, type Manifest, type ManifestEntry, type ManifestFile } from './manifest.ts'
+import { countProgress, type Progress, type ProgressCounter } from './progress.ts'
 import { readOwned, removeOwned } from './owned-files.ts'
 import { damaged, openReleaseTree, openStored, readRelease } from './read-release.ts'
 import { removeTree } from './remove-tree.ts'
@@ -47,13 +48,13 @@ const isRoot = (): boolean => process.geteuid?.() === 0
  * and checked first; a failure up to then leaves the slot's files as they are. The app must not run: it may own what
  * else lies there, and its names are replaced where the release has the same.
  */
-export async function install(job: InstallJob): Promise<Installed> {
+export async function install(job: InstallJob, report: (progress: Progress) => void): Promise<Installed> {
   using records = owned(await lockDirectory(job.recordsPath, 0o755))
   const { release, manifest } = readRelease(job.appPath, job.number)
   using slot = owned(openWorkingDir(job.workingDir, job.slotsPath))
   takeOver(slot.fd)
   try {
-    const staged = stage(slot.fd, manifest, job)
+    const staged = stage(slot.fd, manifest, { ...job, report })
     const before = readOwned(records.fd, job.slot, job.recordsPath)
     removeFileIn(records.fd, recordName(job.slot))
     writeFileIn(records.fd, ownedName(job.slot), formatManifest(union(before, manifest)))
@@ -72,7 +73,15 @@ export async function install(job: InstallJob): Promise<Installed> {
 /** Paths whose content waits in the staging directory, by the name that it has there. */
 type Staged = ReadonlyMap<string, string>
 
-function stage(slotFd: number, manifest: Manifest, job: InstallJob): Staged {
+function stage(
+  slotFd: number,
+  manifest: Manifest,
+  job: InstallJob & { readonly report: (progress: Progress) => void },
+): Staged {
+  const counter = countProgress(
+    manifest.filter((entry) => entry.kind === 'file'),
+    job.report,
+  )
   makeStaging(slotFd)
   using tree = owned(openReleaseTree(job.appPath, job.number))
   using store = new DirectoryCursor(tree.fd)
@@ -84,7 +93,13 @@ function stage(slotFd: number, manifest: Manifest, job: InstallJob): Staged {
       const name = String(staged.size)
       if (entry.kind === 'symlink') makeSymlink(entry.target, stagingFd, name)
       else
-        stageFile(openStored(store, entry, job.number), { stagingFd, name, file: entry, number: job.number })
+        stageFile(openStored(store, entry, job.number), {
+          stagingFd,
+          name,
+          file: entry,
+          number: job.number,
+          counter,
+        })
       staged.set(entry.path, name)
     }
   })
@@ -102,14 +117,16 @@ interface FileStaging {
   readonly name: string
   readonly file: ManifestFile
   readonly number: ReleaseNumber
+  readonly counter: ProgressCounter
 }
 
-function stageFile(fromFd: number, { stagingFd, name, file, number }: FileStaging): void {
+function stageFile(fromFd: number, { stagingFd, name, file, number, counter }: FileStaging): void {
   using from = owned(fromFd)
   using to = owned(openBeneath(stagingFd, name, CREATE_FILE, 0o600))
-  const copied = copyAndHash(from.fd, to.fd, { expectedSize: file.size, onBytes: () => undefined })
+  const copied = copyAndHash(from.fd, to.fd, { expectedSize: file.size, onBytes: counter.bytesDone })
   if (copied.sha256 !== file.sha256 || copied.bytes !== file.size) throw damaged(number, file.path)
   fchmodSync(to.fd, fileMode(file))
+  counter.fileDone()
 }
 
 /** A file that is right already keeps its times, which HTTP servers make entity tags of. */

@@ -46,8 +46,9 @@ export function publish(manifest: Manifest, { appFd, appPath, name }: Incoming):
   inDirectory(appFd, name, (incomingFd) => {
     writeFileIn(incomingFd, MANIFEST_FILE, text)
     writeFileIn(incomingFd, RECORD_FILE, `${JSON.stringify(release)}\n`)
-    syncFileSystem(incomingFd)
   })
+  // On an fd from before the copy: one that is opened now would not hear of write errors since (syncfs(2)).
+  syncFileSystem(appFd)
   writeFileIn(appFd, COUNTER_FILE, `${release.number}\n`)
   renameWithoutReplacing(appFd, name, appFd, String(release.number))
   fsyncSync(appFd)

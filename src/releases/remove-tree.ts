@@ -1,17 +1,33 @@
+import { randomBytes } from 'node:crypto'
 import { hasCode } from '../core/errors.ts'
-import { inDirectory, type Name, namesIn, removeEmptyDirectory, unlinkFile } from './file-calls.ts'
+import { inDirectory, type Name, namesIn, removeEmptyDirectory, renameAt, unlinkFile } from './file-calls.ts'
 
 /** How often names that appear while a directory is emptied are removed, too. */
 const ROUNDS = 5
+
+/** Deeper directories are moved up before they are emptied: each level costs an open fd and a stack frame. */
+const DEEPEST = 100
 
 /**
  * Removes a name and, if it is a directory, everything below it. Follows nothing: symbolic links go, their targets
  * stay, and a mount point is EXDEV. What is gone already is fine.
  */
 export function removeTree(dirFd: number, name: Name): void {
+  removeBelow({ dirFd, name, topFd: null, depth: 0 })
+}
+
+interface Doomed {
+  readonly dirFd: number
+  readonly name: Name
+  /** The directory below `removeTree`'s own that all of it lies in. */
+  readonly topFd: number | null
+  readonly depth: number
+}
+
+function removeBelow(doomed: Doomed): void {
   for (let round = 1; ; round += 1) {
     try {
-      removeOnce(dirFd, name)
+      removeOnce(doomed)
       return
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return
@@ -20,7 +36,7 @@ export function removeTree(dirFd: number, name: Name): void {
   }
 }
 
-function removeOnce(dirFd: number, name: Name): void {
+function removeOnce({ dirFd, name, topFd, depth }: Doomed): void {
   try {
     unlinkFile(dirFd, name)
     return
@@ -28,8 +44,17 @@ function removeOnce(dirFd: number, name: Name): void {
     // EISDIR on Linux; POSIX has EPERM for it.
     if (!hasCode(error, 'EISDIR') && !hasCode(error, 'EPERM')) throw error
   }
+  if (topFd !== null && depth > DEEPEST) {
+    renameAt(dirFd, name, topFd, randomBytes(16).toString('hex'))
+    return
+  }
   inDirectory(dirFd, name, (childFd) => {
-    for (const { bytes } of namesIn(childFd)) removeTree(childFd, bytes)
+    const top = topFd ?? childFd
+    // Once for most directories; again for what was moved up, and that is less every time.
+    for (let names = namesIn(childFd); names.length > 0; names = topFd === null ? namesIn(childFd) : []) {
+      for (const { bytes } of names)
+        removeBelow({ dirFd: childFd, name: bytes, topFd: top, depth: depth + 1 })
+    }
   })
   removeEmptyDirectory(dirFd, name)
 }

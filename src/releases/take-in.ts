@@ -3,8 +3,9 @@ import { statfsSync } from 'node:fs'
 import { DorcError } from '../core/errors.ts'
 import { checkExecutable, checkSymlinks, type ExecutableRule } from './check-manifest.ts'
 import { checkTree } from './check-tree.ts'
-import { copyTree, type Progress } from './copy-tree.ts'
-import { inDirectory, makeDirectory, owned } from './file-calls.ts'
+import { copyTree } from './copy-tree.ts'
+import type { Progress } from './progress.ts'
+import { inDirectory, makeDirectory, owned, statFd } from './file-calls.ts'
 import type { Manifest } from './manifest.ts'
 import { publish, type TakenIn } from './publish-release.ts'
 import { removeLeftovers } from './remove-releases.ts'
@@ -12,7 +13,7 @@ import { removeTree } from './remove-tree.ts'
 import { entryKey, type ScannedEntry, SCAN_LIMITS, scanTree } from './scan-tree.ts'
 import { INCOMING_PREFIX, lockDirectory, TREE_DIRECTORY } from './store-layout.ts'
 import type { Uploader } from './uploader.ts'
-import { openUpload, type UploadSource } from './upload-source.ts'
+import { openUpload, uploadMissing, type UploadSource } from './upload-source.ts'
 
 export interface TakeInJob {
   /** The app's directory in the store. */
@@ -74,6 +75,8 @@ function attemptCopy(
   const scan = (): ScannedEntry[] => rights.asUploader(() => [...scanTree(sourceFd, SCAN_LIMITS)])
   const before = scan()
   if (before.length === 0) {
+    // Deleted since it was opened: it has no name any more.
+    if (statFd(sourceFd).links === 0) throw uploadMissing(job.sourcePath)
     throw new DorcError('RELEASE_EMPTY', `There is nothing in "${job.sourcePath}"`, {
       hint: `Upload a release into it, for example: rsync -a build/ ${job.sourcePath}/`,
     })

@@ -20,10 +20,7 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
     return uploader === null ? openOwnersDirectory(sourcePath) : openAs(sourcePath, uploader)
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) {
-      throw new DorcError('UPLOAD_MISSING', `There is no directory "${sourcePath}"`, {
-        cause: error,
-        hint: `Make it and upload into it: mkdir -p ${sourcePath}`,
-      })
+      throw uploadMissing(sourcePath, error)
     }
     if (hasCode(error, 'EACCES')) throw unreadable(sourcePath, error)
     if (!hasCode(error, 'ELOOP')) throw error
@@ -32,6 +29,13 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
       hint: 'Give the path without symbolic links as upload_dir (see: realpath)',
     })
   }
+}
+
+export function uploadMissing(path: string, cause?: unknown): DorcError {
+  return new DorcError('UPLOAD_MISSING', `There is no directory "${path}"`, {
+    cause,
+    hint: `Make it and upload into it: mkdir -p ${path}`,
+  })
 }
 
 function openAs(path: string, uploader: Uploader): UploadSource {
