@@ -91,8 +91,7 @@ function relayUnit(build: InstalledBuild): string {
       name: 'Unit',
       assignments: [
         ['Description', 'dorc, blue/green deployment: relay generation %i'],
-        // The bus must still be there when a shutdown stops the relay: see ExecStop=.
-        ['After', 'network.target dbus.service'],
+        ['After', 'network.target'],
         ['StartLimitIntervalSec', '0'],
       ],
     },
@@ -101,10 +100,14 @@ function relayUnit(build: InstalledBuild): string {
       assignments: [
         ['Type', 'exec'],
         ['ExecStart', command],
-        ['ExecStop', SECOND_SIGNAL_AT_SHUTDOWN],
+        // `+`: as root, who can ask process 1 without the bus, which a shutdown may have stopped already.
+        ['ExecStop', `+${SECOND_SIGNAL_AT_SHUTDOWN}`],
         // It exits with 0 once it was told to retire, and then it has a successor.
         ['Restart', 'on-failure'],
         ['RestartSec', '100ms'],
+        // All who hold a public socket share its flags, and systemd sets them anew for each program that it starts: without
+        // this the relay that runs would block in accept(2) as soon as a second one is started.
+        ['NonBlocking', 'yes'],
         ['KillMode', 'mixed'],
         ['TimeoutStopSec', 'infinity'],
         ['RuntimeDirectory', 'dorc-relay/%i'],
@@ -144,6 +147,8 @@ function placeholderUnit(): string {
         ['Type', 'oneshot'],
         ['RemainAfterExit', 'yes'],
         ['ExecStart', '/bin/true'],
+        // It is handed the socket, too: see dorc-relay@.service.
+        ['NonBlocking', 'yes'],
         ['DynamicUser', 'yes'],
         ['ProtectHome', 'yes'],
         ['PrivateDevices', 'yes'],

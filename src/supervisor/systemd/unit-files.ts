@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DorcError, hasCode } from '../../core/errors.ts'
 
@@ -40,12 +40,13 @@ export class UnitFiles {
     return true
   }
 
-  /** Returns false if there is no such file. Throws SUPERVISOR_FAILED if it is not as dorc wrote it. */
+  /** With the directory of drop-ins, once it is empty. Returns false if there is no such file. Throws SUPERVISOR_FAILED if it is not as dorc wrote it. */
   async remove(name: string): Promise<boolean> {
     const path = this.path(name)
     if ((await this.#readOurs(path)) === null) return false
     await rm(path)
     await syncDirectory(dirname(path))
+    if (dirname(path) !== this.#directory) await removeIfEmpty(dirname(path))
     return true
   }
 
@@ -118,6 +119,14 @@ function editedError(path: string, wasOurs: boolean): DorcError {
     : new DorcError('SUPERVISOR_FAILED', `Unit file "${path}" is not dorc's; dorc does not overwrite it`, {
         hint: 'Give the app another name, or remove that unit',
       })
+}
+
+async function removeIfEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory)
+  } catch (error) {
+    if (!hasCode(error, 'ENOTEMPTY')) throw error
+  }
 }
 
 async function syncDirectory(path: string): Promise<void> {
