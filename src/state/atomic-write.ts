@@ -7,7 +7,8 @@ import { DorcError, hasCode } from '../core/errors.ts'
 /**
  * Writes a whole file so that after any crash, of the process or the host, the path holds either what it held
  * before or all of `text`: a new file is made durable first, then it takes the name, then the name is made durable.
- * Throws DISK_FULL or STATE_NOT_SAVED; nothing is left behind and the old file is as it was.
+ * `mode` is set as it is, whatever the umask. Throws DISK_FULL or STATE_NOT_SAVED and leaves no other file behind; the
+ * path then holds the old text, or the new one if only its directory could not be made durable.
  */
 export async function writeFileAtomic(path: string, text: string, mode: number): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
@@ -19,6 +20,7 @@ export async function writeFileAtomic(path: string, text: string, mode: number):
     )
     try {
       await file.writeFile(text)
+      await file.chmod(mode)
       await file.sync()
     } finally {
       await file.close()

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { App } from '../core/app.ts'
-import { ERROR_CODES } from '../core/errors.ts'
+import { DorcError, ERROR_CODES } from '../core/errors.ts'
 
 /** What stands in an intent file, and how it is read back: exactly an App, or a reason why it is none. */
 const SCHEMA_VERSION = 1
@@ -101,8 +101,13 @@ const app = z.strictObject({
   removal: z.strictObject({ purge: z.boolean() }).nullable(),
 }) satisfies z.ZodType<App>
 
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+/** `satisfies` sees that no file is read as more than an App; this, that no App can be written which is not read again. */
+type StoredApp = DeepReadonly<z.output<typeof app>>
+
+const version = z.looseObject({ schema: z.number() })
 const envelope = z.strictObject({
-  schema: z.number(),
+  schema: z.literal(SCHEMA_VERSION),
   bootId: z.string(),
   sha256: z.string(),
   app: z.unknown(),
@@ -112,39 +117,45 @@ export type ReadIntent =
   | { readonly ok: true; readonly app: App; readonly bootId: string }
   | { readonly ok: false; readonly reason: string }
 
+/** Throws STATE_NOT_SAVED for what could not be read again: it must fail now and not after the next start. */
 export function writeIntent(intent: App, bootId: string): string {
-  const body = JSON.stringify(intent)
-  return `${JSON.stringify({ schema: SCHEMA_VERSION, bootId, sha256: digest(bootId, body), app: intent }, null, 1)}\n`
+  const stored: StoredApp = intent
+  const sha256 = digest(bootId, JSON.stringify(stored))
+  const text = `${JSON.stringify({ schema: SCHEMA_VERSION, bootId, sha256, app: stored }, null, 1)}\n`
+  const read = readIntent(text)
+  if (read.ok) return text
+  throw new DorcError('STATE_NOT_SAVED', `Cannot save "${intent.name}" so that it can be read again`, {
+    cause: new Error(read.reason),
+    hint: 'This is a bug in dorc, please report it',
+  })
 }
 
 /** Never guesses: a file that is not exactly what was written is refused with the reason. */
 export function readIntent(text: string): ReadIntent {
   const parsed = parseJson(text)
-  const outer = envelope.safeParse(parsed)
-  if (!outer.success)
-    return {
-      ok: false,
-      reason: parsed === undefined ? 'it is not JSON, or cut off' : 'it is not an intent file',
-    }
-  const { schema, bootId, sha256 } = outer.data
-  if (schema !== SCHEMA_VERSION) {
-    return {
-      ok: false,
-      reason: `it was written by another version of dorc (schema ${schema}, not ${SCHEMA_VERSION})`,
-    }
-  }
-  if (digest(bootId, JSON.stringify(outer.data.app)) !== sha256)
-    return { ok: false, reason: 'its checksum is wrong' }
-  const inner = app.safeParse(outer.data.app)
-  if (!inner.success) return { ok: false, reason: z.prettifyError(inner.error).replaceAll('\n', ' ') }
+  if (!parsed.ok) return refused('it is not JSON, or cut off')
+  const written = version.safeParse(parsed.value)
+  if (!written.success) return refused('it is not an intent file')
+  const { schema } = written.data
+  if (schema !== SCHEMA_VERSION)
+    return refused(`it was written by another version of dorc (schema ${schema}, not ${SCHEMA_VERSION})`)
+  const outer = envelope.safeParse(parsed.value)
+  if (!outer.success) return refused('it is not an intent file')
+  const { bootId, sha256, app: stored } = outer.data
+  if (digest(bootId, JSON.stringify(stored)) !== sha256) return refused('its checksum is wrong')
+  const inner = app.safeParse(stored)
+  if (!inner.success) return refused(z.prettifyError(inner.error).replaceAll('\n', ' '))
   return { ok: true, app: inner.data, bootId }
 }
 
-function parseJson(text: string): unknown {
+const refused = (reason: string): ReadIntent => ({ ok: false, reason })
+
+function parseJson(text: string): { readonly ok: true; readonly value: unknown } | { readonly ok: false } {
   try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
+    return { ok: true, value: JSON.parse(text) }
+  } catch (error) {
+    if (error instanceof SyntaxError) return { ok: false }
+    throw error
   }
 }
 

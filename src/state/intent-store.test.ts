@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
 import { definition } from '../../test/simulation/definition.ts'
 import type { App, DeployPhase } from '../core/app.ts'
 import { newApp } from '../core/requests.ts'
@@ -124,11 +125,95 @@ test('a save that fails tells why and leaves no rest', async (t) => {
   assert.deepEqual(readdirSync(dir), [])
 })
 
+test('a file gets the mode that was asked for, whatever the umask', async (t) => {
+  const path = join(temporaryDir(t), 'web.json')
+  const umask = process.umask(0o077)
+  t.after(() => process.umask(umask))
+  for (const mode of [0o644, 0o600]) {
+    await writeFileAtomic(path, 'x', mode)
+    assert.equal(statSync(path).mode & 0o777, mode)
+  }
+})
+
 test('intent files are for nobody else to read', async (t) => {
   const dir = temporaryDir(t)
-  chmodSync(dir, 0o755)
-  const path = join(dir, 'web.json')
-  await writeFileAtomic(path, 'x', 0o600)
-  const { statSync } = await import('node:fs')
-  assert.equal(statSync(path).mode & 0o777, 0o600)
+  await createIntentStore({ dir, bootId: 'boot-1' }).save(newApp('web', definition))
+  assert.equal(statSync(join(dir, 'web.json')).mode & 0o777, 0o600)
+})
+
+test('a removed app is gone, and may be removed again', async (t) => {
+  const store = createIntentStore({ dir: temporaryDir(t), bootId: 'boot-1' })
+  await store.save(newApp('web', definition))
+  await store.remove('web')
+  await store.remove('web')
+  assert.deepEqual(await store.loadAll(), { apps: [], corrupt: [] })
+})
+
+test('a file that could not be read is never written over', async (t) => {
+  const dir = temporaryDir(t)
+  writeFileSync(join(dir, 'web.json'), 'what somebody may still mend')
+  const store = createIntentStore({ dir, bootId: 'boot-1' })
+  await store.loadAll()
+  await assert.rejects(store.save(newApp('web', definition)), { code: 'STATE_CORRUPT' })
+  assert.equal(readFileSync(join(dir, 'web.json'), 'utf8'), 'what somebody may still mend')
+  rmSync(join(dir, 'web.json'))
+  await store.loadAll()
+  await store.save(newApp('web', definition))
+})
+
+test('what lies in the directory and is no intent file is named or left alone', async (t) => {
+  const dir = temporaryDir(t)
+  mkdirSync(join(dir, 'dir.json'))
+  writeFileSync(join(dir, 'binary.json'), Buffer.from([0xff, 0xfe, 0x00]))
+  writeFileSync(join(dir, 'list.json'), '[]')
+  writeFileSync(join(dir, 'notes.txt'), 'x')
+  const { apps, corrupt } = await createIntentStore({ dir, bootId: 'boot-1' }).loadAll()
+  assert.deepEqual(apps, [])
+  assert.deepEqual(
+    corrupt.map(({ name, reason }) => [name, reason.replace(/^".*?" cannot be used: /, '').split(/[:,]/)[0]]),
+    [
+      ['binary', 'it is not JSON'],
+      ['dir', 'EISDIR'],
+      ['list', 'it is not an intent file'],
+    ],
+  )
+})
+
+test('a directory that cannot be read is told', async (t) => {
+  const path = join(temporaryDir(t), 'file')
+  writeFileSync(path, '')
+  const store = createIntentStore({ dir: path, bootId: 'boot-1' })
+  await assert.rejects(store.loadAll(), {
+    code: 'STATE_CORRUPT',
+    message: /^Cannot read the state directory/,
+  })
+})
+
+test('what could not be read again is refused before it is written', async (t) => {
+  const dir = temporaryDir(t)
+  const store = createIntentStore({ dir, bootId: 'boot-1' })
+  const app = newApp('web', definition)
+  await store.save(app)
+  // JSON knows no Infinity.
+  const endless = { ...app, definition: { ...definition, bakeMs: Number.POSITIVE_INFINITY } }
+  await assert.rejects(store.save(endless), { code: 'STATE_NOT_SAVED' })
+  assert.deepEqual((await store.loadAll()).apps, [{ app, sameBoot: true }])
+})
+
+test('texts of every kind come back as they were', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constant('half of a pair: \ud83d'))
+  fc.assert(
+    fc.property(text, fc.dictionary(text, text), fc.array(text), (reason, environment, start) => {
+      fc.pre(!Object.hasOwn(environment, '__proto__'))
+      const app = appIn({ state: 'failed', code: 'UNIT_FAILED', reason })
+      const blue = { ...definition.slots.blue, environment: { ...environment }, start }
+      const changed = { ...app, definition: { ...definition, slots: { ...definition.slots, blue } } }
+      assert.deepEqual(readIntent(writeIntent(changed, 'boot-1')), {
+        ok: true,
+        app: changed,
+        bootId: 'boot-1',
+      })
+    }),
+    { numRuns: 500 },
+  )
 })
