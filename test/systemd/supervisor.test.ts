@@ -11,3 +11,8 @@ test('units are what systemd makes of them', async (t) => {
   await using machine = await bootMachine({ name: 'units' })
   await runGuestTests(t, machine, 'unit-files.guest.ts')
 })
+
+test('the bus may come and go', async (t) => {
+  await using machine = await bootMachine({ name: 'bus' })
+  await runGuestTests(t, machine, 'bus.guest.ts')
+})
