@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, existsSync, readdirSync, rmdirSync } from 'node:fs'
+import { createWriteStream, existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { allProcesses, processStat } from '../../src/platform/proc.ts'
  * A throw-away host with a real systemd: an overlay of this host's `/` on a tmpfs, booted by systemd-nspawn with a
  * network, cgroup tree, journal and D-Bus of its own. Its mounts live in a mount namespace that only its processes
  * hold, and these in a process namespace that the kernel ends with the test: nothing is left, whatever ends the test,
- * but empty cgroups, which the next boot removes.
+ * but empty cgroups and a directory, which the next boot removes.
  */
 export interface Machine extends AsyncDisposable {
   readonly name: string
@@ -99,9 +99,9 @@ exit "$status"
 `
 
 export async function bootMachine(options: MachineOptions): Promise<Machine> {
-  removeStaleCgroups()
+  removeStale()
   const name = `${options.name}-${process.pid}`
-  const directory = await mkdtemp(join(tmpdir(), 'dorc-machine-'))
+  const directory = await mkdtemp(join(tmpdir(), `dorc-machine-${process.pid}-`))
   const consolePath = join(directory, 'console')
   const nspawn = spawn(
     'setpriv',
@@ -294,13 +294,14 @@ function cgroupTrees(): string[] {
   )
 }
 
-/** What runs that were killed left behind: their processes are gone, empty cgroups stay. */
-function removeStaleCgroups(): void {
+/** What runs that were killed left behind: their processes are gone, empty cgroups and a directory stay. */
+function removeStale(): void {
+  const isStale = (pid: string | undefined): boolean => pid !== undefined && processStat(Number(pid)) === null
   for (const tree of cgroupTrees())
-    for (const entry of readdirSync(tree)) {
-      const owner = /^dorc-test-.*-(\d+)$/.exec(entry)?.[1]
-      if (owner !== undefined && processStat(Number(owner)) === null) removeCgroup(join(tree, entry))
-    }
+    for (const entry of readdirSync(tree))
+      if (isStale(/^dorc-test-.*-(\d+)$/.exec(entry)?.[1])) removeCgroup(join(tree, entry))
+  for (const entry of readdirSync(tmpdir()))
+    if (isStale(/^dorc-machine-(\d+)-/.exec(entry)?.[1])) rmSync(join(tmpdir(), entry), { recursive: true })
 }
 
 /** Removes as much as is empty. */
