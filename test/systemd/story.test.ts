@@ -63,6 +63,27 @@ const ab = (port: number, requests: number, ...options: string[]): ChildProcess 
     `http://127.0.0.1:${port}/`,
   ])
 
+interface Talk {
+  readonly count: number
+  readonly answers: readonly string[]
+  readonly broken: string | null
+}
+
+/** A connection that is opened now and talks until it is ended. */
+async function talk(port: number): Promise<{ end(): Promise<Talk> }> {
+  const talker = machine.spawn([NODE, '/opt/dorc/test/systemd/guest/keep-talking.mjs', String(port)])
+  let said = ''
+  talker.stdout?.setEncoding('utf8').on('data', (text: string) => (said += text))
+  await machine.until('the connection is open', () => Promise.resolve(said.includes('connected')))
+  return {
+    async end() {
+      talker.stdin?.end()
+      await once(talker, 'close')
+      return JSON.parse(said.split('\n')[1] ?? '') as Talk
+    },
+  }
+}
+
 test('dorc setup installs the daemon and the relay, enabled at boot', async () => {
   await dorc('setup')
   for (const unit of ['dorcd.service', 'dorc-relay@1.service']) {
@@ -89,10 +110,17 @@ test('three foreign programs are registered, run sandboxed as users of their own
     await machine.must(['cp', '-r', `${FOREIGN}/${source}`, `/var/tmp/${app}`])
     const ports = { web: [21235, 21236], site: [21335, 21336], cache: [21435, 21436] }[app].map(String)
     const [blue = '', green = ''] = ports
-    await dorc(
-      ...['register', app, '--listen', listen, '--upload-dir', `/var/tmp/${app}`, '--start', start, ...rest],
-      ...['--blue-port', blue, '--green-port', green, '--yes'],
-    )
+    const places = [
+      '--listen',
+      listen,
+      '--upload-dir',
+      `/var/tmp/${app}`,
+      '--blue-port',
+      blue,
+      '--green-port',
+      green,
+    ]
+    await dorc('register', app, ...places, '--start', start, ...rest, '--yes')
   }
   for (const app of ['web', 'site', 'cache']) await machine.until(`${app} is ready`, () => isReady(app))
   assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8080/']), /release 1 in blue/)
@@ -121,14 +149,11 @@ test('an upload by rsync appears in the inactive slot by itself, is switched to,
 })
 
 test('200 switches under load: no request fails, and a connection from before talks on over all of them', async (t) => {
-  const talker = machine.spawn([NODE, '/opt/dorc/test/systemd/guest/keep-talking.mjs', '8081'])
-  let talked = ''
-  talker.stdout?.setEncoding('utf8').on('data', (text: string) => (talked += text))
-  await machine.until('the old connection is open', async () => talked.includes('connected'))
+  const talker = await talk(8081)
   const results: { complete: number; failed: number }[] = []
-  let isOver = false
+  const over = new AbortController()
   const load = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       results.push(await abResult(ab(8081, 4_000)))
       results.push(await abResult(ab(8081, 4_000, '-k')))
     }
@@ -143,15 +168,9 @@ test('200 switches under load: no request fails, and a connection from before ta
       )
     if (count === 101) await machine.until('both slots are ready', () => isReady('site'))
   }
-  isOver = true
+  over.abort()
   await load
-  talker.stdin?.end()
-  await once(talker, 'close')
-  const { count, answers, broken } = JSON.parse(talked.split('\n')[1] ?? '') as {
-    count: number
-    answers: string[]
-    broken: string | null
-  }
+  const { count, answers, broken } = await talker.end()
   const complete = results.reduce((sum, result) => sum + result.complete, 0)
   const failed = results.reduce((sum, result) => sum + result.failed, 0)
   t.diagnostic(
@@ -180,15 +199,20 @@ http { access_log off;
   for (const { failed } of await Promise.all(loads)) assert.equal(failed, 0)
 })
 
-test('the relay is replaced and the daemon restarted under load, and nothing is refused or cut', async () => {
+test('the relay and the daemon are restarted under load, and nothing is refused or cut', async () => {
+  const talker = await talk(8081)
   const load = abResult(ab(8081, 20_000))
   await machine.must(['systemctl', 'restart', 'dorcd.service'])
+  // The old generation lives on for the talker; the restart that was asked for waits until it has ended.
   await machine.must(['systemctl', '--no-block', 'restart', 'dorc-relay@1.service'])
-  await machine.until(
-    'generation 2 serves',
-    async () => (await machine.run(['systemctl', 'is-active', 'dorc-relay@2.service'])).status === 0,
-  )
+  const isActive = async (unit: string): Promise<boolean> =>
+    (await machine.run(['systemctl', 'is-active', unit])).status === 0
+  await machine.until('generation 2 serves', () => isActive('dorc-relay@2.service'))
   assert.equal((await load).failed, 0)
+  const after = abResult(ab(8081, 10_000))
+  assert.equal((await talker.end()).broken, null)
+  assert.equal((await after).failed, 0)
+  await machine.until('only generation 2 is left', async () => !(await isActive('dorc-relay@1.service')))
   assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8081/']), /nginx in/)
 })
 
