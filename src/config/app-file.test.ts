@@ -178,3 +178,43 @@ test('no text at all makes it throw anything but its own error', () => {
     { numRuns: 2_000 },
   )
 })
+
+test('no value of any key makes it throw anything', () => {
+  const value = fc.jsonValue().filter((candidate) => candidate !== null)
+  const table = (keys: readonly string[]) => fc.dictionary(fc.constantFrom(...keys), value, { maxKeys: 4 })
+  const slot = table(['port', 'dir', 'start', 'environment', 'probe', 'unknown'])
+  const keys = [
+    'listen',
+    'bake',
+    'start',
+    'stop',
+    'user',
+    'environment',
+    'probe',
+    'sandbox',
+    'executable',
+    'unknown',
+  ]
+  let judged = 0
+  fc.assert(
+    fc.property(table(keys), fc.oneof(value, slot), fc.oneof(value, slot), (given, blue, green) => {
+      const toml = tomlOf({ ...given, blue, green })
+      if (toml === null) return
+      judged += 1
+      const checked = checkAppFile({ name: 'web', toml, fileName: 'web.toml', paths: pathsUnder('/') })
+      assert.ok(checked.ok || checked.problems.length > 0)
+    }),
+    { numRuns: 4_000 },
+  )
+  assert.ok(judged > 300, `${judged} judged`)
+})
+
+/** null: TOML has no word for it, such as for null in an array. */
+function tomlOf(document: unknown): string | null {
+  try {
+    return stringify(document)
+  } catch (error) {
+    if (error instanceof TypeError) return null
+    throw error
+  }
+}
