@@ -16,6 +16,8 @@ const tiers: readonly Tier[] = [
   { name: 'unit', files: 'src/**/*.test.ts', concurrency: 2, needsRoot: false },
   { name: 'simulation', files: 'test/simulation/**/*.test.ts', concurrency: 2, needsRoot: false },
   { name: 'contract', files: 'test/contract/**/*.test.ts', concurrency: 1, needsRoot: false },
+  // They take the ports that dorc proposes: alone, so that nobody else takes them first.
+  { name: 'terminal', files: 'test/terminal/**/*.test.ts', concurrency: 1, needsRoot: false },
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, needsRoot: false },
   { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 1, needsRoot: true },
 ]

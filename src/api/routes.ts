@@ -194,7 +194,6 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   NOT_READY: 409,
   BUSY: 409,
   RELEASE_BAD: 409,
-  SLOT_IN_USE: 409,
   NOTHING_DEPLOYED: 409,
   NOTHING_NEW: 409,
   UPLOAD_CHANGING: 409,

@@ -23,7 +23,6 @@ const exitByCode: Readonly<Record<ErrorCode, ExitCode>> = {
   NOT_READY: 3,
   BUSY: 3,
   CONFLICT: 3,
-  SLOT_IN_USE: 3,
   FORBIDDEN: 3,
   APP_UNKNOWN: 4,
   RELEASE_UNKNOWN: 4,
@@ -42,7 +41,6 @@ const exitByCode: Readonly<Record<ErrorCode, ExitCode>> = {
   SWITCH_TIMED_OUT: 1,
   PROBE_FAILED: 1,
   SUPERSEDED: 1,
-  SWITCHED_BACK: 1,
   DATA_PLANE_FAILED: 1,
   SETUP_FAILED: 1,
 }

@@ -21,7 +21,6 @@ export const ERROR_CODES = [
   'NOT_READY',
   'BUSY',
   'CONFLICT',
-  'SLOT_IN_USE',
   'FORBIDDEN',
   'NO_DAEMON',
   'DAEMON_FAILED',
@@ -35,7 +34,6 @@ export const ERROR_CODES = [
   'SWITCH_TIMED_OUT',
   'PROBE_FAILED',
   'SUPERSEDED',
-  'SWITCHED_BACK',
   'DATA_PLANE_FAILED',
   'SETUP_FAILED',
 ] as const

@@ -1,5 +1,5 @@
 import type { ReleaseNumber, Slot, SlotIntent } from './app.ts'
-import type { Sandbox } from './definition.ts'
+import type { Probe, Sandbox } from './definition.ts'
 
 /** All that a supervisor has to know to run one slot. */
 export interface SlotProcess {
@@ -22,15 +22,7 @@ export interface SlotProcess {
 /** What a slot of `app` runs to be as `intent` wants it. */
 export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotProcess {
   const { definition: defined, release, incarnation } = intent
-  const values: Readonly<Record<string, string>> = {
-    executable: `${defined.workingDir}/${defined.executable}`,
-    port: String(defined.port),
-    slot,
-    app,
-    dir: defined.workingDir,
-    release: String(release),
-  }
-  const expand = (words: readonly string[]): string[] => words.map((word) => expandPlaceholders(word, values))
+  const expand = expander(app, slot, intent)
   return {
     app,
     slot,
@@ -42,7 +34,7 @@ export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotPr
     reloadArgv: defined.reload === null ? null : expand(defined.reload),
     workingDir: defined.workingDir,
     environment: {
-      PORT: values['port'] ?? '',
+      PORT: String(defined.port),
       DORC_APP: app,
       DORC_SLOT: slot,
       DORC_RELEASE: String(release),
@@ -53,6 +45,28 @@ export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotPr
     stopTimeoutMs: defined.stopTimeoutMs,
     sandbox: defined.sandbox,
   }
+}
+
+/** How the slot is asked whether it answers, with the placeholders of its command filled in. */
+export function slotProbe(app: string, slot: Slot, intent: SlotIntent): Probe {
+  const { probe } = intent.definition
+  return probe.kind === 'command' ? { ...probe, command: expander(app, slot, intent)(probe.command) } : probe
+}
+
+function expander(
+  app: string,
+  slot: Slot,
+  { definition, release }: SlotIntent,
+): (words: readonly string[]) => string[] {
+  const values: Readonly<Record<string, string>> = {
+    executable: `${definition.workingDir}/${definition.executable}`,
+    port: String(definition.port),
+    slot,
+    app,
+    dir: definition.workingDir,
+    release: String(release),
+  }
+  return (words) => words.map((word) => expandPlaceholders(word, values))
 }
 
 export const PLACEHOLDERS = ['executable', 'port', 'slot', 'app', 'dir', 'release'] as const

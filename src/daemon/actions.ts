@@ -33,7 +33,8 @@ export interface ActionDeps {
 export function createActions({ registry, deps, journal, version }: ActionDeps): Actions {
   const { adapters, clock } = deps
   const status = (loop: AppLoop): Promise<AppStatus> => statusOf(loop, deps)
-  const deployDeps: DeployDeps = { releases: adapters.releases, clock, status }
+  const { chronicle } = deps
+  const deployDeps: DeployDeps = { releases: adapters.releases, chronicle, clock, status }
   const accepted = async (loop: AppLoop): Promise<{ app: AppStatus }> => ({ app: await status(loop) })
   return {
     version: () => version,
@@ -43,8 +44,10 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
     }),
     appStatus: (app) => status(registry.loop(app)),
     releases: (app) => releaseSummaries(registry.loop(app), deps),
-    check: (request) =>
-      checkReport(request, { registry, deps }, () => freeSlotPorts(registry.loops.map((loop) => loop.app))),
+    check: async (request) => ({
+      freePorts: freeSlotPorts(registry.loops.map((loop) => loop.app)),
+      problems: await checkReport(request, { registry, deps }),
+    }),
     register: async (request, caller) => accepted(await register(request, caller, { registry, deps })),
     async load(app, caller) {
       const loop = registry.loop(app)

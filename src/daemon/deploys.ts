@@ -7,17 +7,18 @@ import type {
   SwitchCommand,
 } from '../api/protocol.ts'
 import { type App, otherSlot } from '../core/app.ts'
-import { DorcError } from '../core/errors.ts'
+import { describeError, DorcError } from '../core/errors.ts'
 import { requestDeploy, requestRollback, requestSwitch } from '../core/requests.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Release, ReleaseStore } from '../releases/release-store.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
-import type { Author } from './chronicle.ts'
+import type { Author, Chronicle } from './chronicle.ts'
 import { follow } from './follow.ts'
 import { isInPlace, type Source, takeIn } from './take-in.ts'
 
 export interface DeployDeps {
   readonly releases: ReleaseStore
+  readonly chronicle: Chronicle
   readonly clock: Clock
   readonly status: (loop: AppLoop) => Promise<AppStatus>
 }
@@ -29,74 +30,65 @@ export async function* deploy(
   command: DeployCommand,
   caller: Caller,
 ): AsyncGenerator<ProgressLine> {
-  const { app } = loop
-  const author: Author = { peer: caller.peer, ifMatch: caller.ifMatch }
-  refuseStale(app, author)
-  const source: Source =
-    command.path === null
-      ? { path: app.definition.uploadDir, uploader: null }
-      : { path: command.path, uploader: { uid: caller.peer.uid, gid: caller.peer.gid } }
+  refuseStale(loop.app, { peer: caller.peer, ifMatch: caller.ifMatch })
   const progress = new TakeInProgress()
-  // Not bound to the caller: a CLI that is interrupted stops following, the deploy goes on.
-  const taking = takeIn(deps.releases, app, source, {
-    onProgress: (files, bytes) => progress.report(files, bytes),
-    signal: new AbortController().signal,
-  }).finally(() => progress.end())
+  // Not bound to the caller: a CLI that is interrupted stops following, what it began goes on.
+  const beginning = begin(deps, loop, { command, caller, progress }).finally(() => progress.end())
+  beginning.catch((error: unknown) => {
+    const message = `Nothing was deployed: ${describeError(error)}`
+    deps.chronicle.record(loop.app.name, { type: 'upload-refused', message, deploy: null }, null)
+  })
   yield* progress.lines()
-  const { release } = await taking
+  const { release, id } = await beginning
   yield { kind: 'taken-in', release: release.number, files: release.files, bytes: release.bytes }
-  // The generation was checked before the copy; a copy may take minutes.
-  const asked: Author = { peer: caller.peer, ifMatch: null }
-  if (isInPlace(loop.app, release.number) && !command.force)
-    yield* alreadyThere(deps, loop, { command, caller, release, asked })
-  else yield* deployRelease(deps, loop, { command, caller, release, asked })
-}
-
-interface Asked {
-  readonly command: DeployCommand
-  readonly caller: Caller
-  readonly release: Release
-  readonly asked: Author
-}
-
-async function* deployRelease(
-  deps: DeployDeps,
-  loop: AppLoop,
-  { command, caller, release, asked }: Asked,
-): AsyncGenerator<ProgressLine> {
-  const changed = await loop.change(asked, (app) =>
-    requestDeploy(app, {
-      kind: 'deploy',
-      release: release.number,
-      switchWhenReady: command.switch || app.definition.autoSwitch,
-      force: command.force,
-      requestedAt: deps.clock.wall(),
-    }),
-  )
-  const id = changed.lastDeployId
-  if (command.wait === 'no') {
-    const message = `Deploy ${id} of release ${release.number} is under way`
+  if (id === null && command.switch) {
+    yield* switchSlot(deps, loop, { to: null, force: false }, { ...caller, ifMatch: null })
+  } else if (id === null || command.wait === 'no') {
+    const slot = otherSlot(loop.app.activeSlot)
+    const message =
+      id === null
+        ? `Nothing to do: release ${release.number} with the same content is in ${slot} already`
+        : `Deploy ${id} of release ${release.number} is under way`
     yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
   } else {
     yield* followDeploy(deps, loop, id, { wait: command.wait, signal: caller.signal })
   }
 }
 
-/** The inactive slot has that very release: with --switch it is switched to, else nothing is to be done. */
-async function* alreadyThere(
-  deps: DeployDeps,
+/** `id` null: the inactive slot has that very release, and no deploy is needed. */
+interface Begun {
+  readonly release: Release
+  readonly id: number | null
+}
+
+async function begin(
+  { releases, clock }: DeployDeps,
   loop: AppLoop,
-  { command, caller, release }: Asked,
-): AsyncGenerator<ProgressLine> {
-  const coming = comingDeploy(loop.app, release.number)
-  if (coming === null && command.switch)
-    return yield* switchSlot(deps, loop, { to: null, force: false }, caller)
-  if (coming !== null && command.wait !== 'no') {
-    return yield* followDeploy(deps, loop, coming, { wait: command.wait, signal: caller.signal })
+  { command, caller, progress }: { command: DeployCommand; caller: Caller; progress: TakeInProgress },
+): Promise<Begun> {
+  const { peer } = caller
+  const source: Source =
+    command.path === null
+      ? { path: loop.app.definition.uploadDir, uploader: null }
+      : { path: command.path, uploader: { uid: peer.uid, gid: peer.gid } }
+  const { release } = await takeIn(releases, loop.app, source, {
+    onProgress: (files, bytes) => progress.report(files, bytes),
+    signal: new AbortController().signal,
+  })
+  if (isInPlace(loop.app, release.number) && !command.force) {
+    return { release, id: comingDeploy(loop.app, release.number) }
   }
-  const slot = otherSlot(loop.app.activeSlot)
-  const message = `Nothing to do: release ${release.number} with the same content is in ${slot} already`
-  return yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+  // The generation was checked before the copy; a copy may take minutes.
+  const changed = await loop.change({ peer, ifMatch: null }, (app) =>
+    requestDeploy(app, {
+      kind: 'deploy',
+      release: release.number,
+      switchWhenReady: command.switch || app.definition.autoSwitch,
+      force: command.force,
+      requestedAt: clock.wall(),
+    }),
+  )
+  return { release, id: changed.lastDeployId }
 }
 
 /** The id of the deploy that is bringing that release; null if none is. */

@@ -28,7 +28,8 @@ export async function* follow(
     const isWaiting = next?.id === id
     if (!isWaiting && deploy?.id !== id) return yield await superseded(loop, id, options)
     const line = isWaiting || deploy === null ? waitingLine(deploy) : progressOf(loop, deploy, clock)
-    const text = JSON.stringify(line)
+    // The deadline is derived from two clocks, and differs by a little from look to look.
+    const text = JSON.stringify(line, (key, value: unknown) => (key === 'deadline' ? null : value))
     if (text !== told) yield line
     told = text
     const probe = isWaiting || deploy === null ? null : probeLine(loop, deploy)
@@ -57,11 +58,7 @@ function progressOf(loop: AppLoop, deploy: Deploy, clock: Clock): ProgressLine {
       secondsLeft: Math.max(0, Math.ceil((deploy.until - clock.now()) / 1_000)),
     }
   }
-  // The deadline is derived from two clocks; to the second it stays the same from look to look.
-  return {
-    kind: 'deploy',
-    deploy: { ...deployStatus(deploy, { now: clock.now(), wall: clock.wall() }), deadline: null },
-  }
+  return { kind: 'deploy', deploy: deployStatus(deploy, { now: clock.now(), wall: clock.wall() }) }
 }
 
 function probeLine(loop: AppLoop, deploy: Deploy): ProgressLine | null {

@@ -28,6 +28,8 @@ try {
 
 async function main(): Promise<void> {
   closeFilesOnExec()
+  // Whoever reads the log may go away (EPIPE); the daemon must not go with it.
+  process.stdout.on('error', () => null)
   if (values.embedded && values.root === undefined)
     throw new DorcError('USAGE', '--embedded needs --root DIR')
   const paths = pathsUnder(values.embedded ? resolve(values.root ?? '') : '/')

@@ -7,7 +7,7 @@ import {
   type Slot,
 } from '../core/app.ts'
 import { formatListen } from '../core/definition.ts'
-import { slotProcess } from '../core/slot-process.ts'
+import { slotProbe, slotProcess } from '../core/slot-process.ts'
 import type { DataPlane, RouteReport } from '../dataplane/dataplane.ts'
 import { listenerOf } from '../health/listener.ts'
 import type { Prober, ProbeResult } from '../health/prober.ts'
@@ -103,15 +103,17 @@ function watchHealth(
     invocation: unit.invocation,
     pids: unit.pids,
     process: slotProcess(app.name, slot, intent),
-    probe: intent.definition.probe,
+    probe: slotProbe(app.name, slot, intent),
     pace: isWatchedClosely(app, slot) ? 'fast' : 'slow',
   })
   return true
 }
 
-/** While something depends on the answer, ask often; else spare the processor. */
+/** While something waits for the answer, ask often; else spare the processor. */
 function isWatchedClosely({ deploy }: App, slot: Slot): boolean {
-  return deploy !== null && deploy.slot === slot && deploy.state !== 'live' && deploy.state !== 'failed'
+  const isWaitedFor =
+    deploy?.state === 'preparing' || deploy?.state === 'switching' || deploy?.state === 'baking'
+  return isWaitedFor && deploy.slot === slot
 }
 
 export const slotsOf = (app: App): readonly Slot[] => SLOTS.filter((slot) => app.slots[slot] !== null)

@@ -1,8 +1,10 @@
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Caller } from '../api/actions.ts'
 import type { CheckReport, RegisterRequest } from '../api/protocol.ts'
-import { parseAppFile } from '../config/app-file.ts'
+import { checkAppFile, parseAppFile } from '../config/app-file.ts'
+import { SLOTS } from '../core/app.ts'
 import type { Definition } from '../core/definition.ts'
 import { DorcError, hasCode } from '../core/errors.ts'
 import { checkAppName } from '../core/names.ts'
@@ -30,6 +32,7 @@ export async function checkDefinition(
   crossCheck(definition, others)
   const own = registry.has(name) ? registry.loop(name).app : null
   refuseHeldPorts(definition, own)
+  await refuseMissingPrograms(definition)
   return definition
 }
 
@@ -83,11 +86,18 @@ async function refuseOtherFile(path: string, toml: string): Promise<void> {
   })
 }
 
+/** A link on the way to it would let somebody else decide whose upload it is. */
 async function makeUploadDir(path: string): Promise<void> {
   try {
     const found = await stat(path)
-    if (found.isDirectory()) return
-    throw new DorcError('PATH_INVALID', `The upload directory "${path}" is not a directory`)
+    if (!found.isDirectory()) {
+      throw new DorcError('PATH_INVALID', `The upload directory "${path}" is not a directory`)
+    }
+    const real = await realpath(path)
+    if (real === path) return
+    throw new DorcError('PATH_INVALID', `The upload directory "${path}" leads through a link to "${real}"`, {
+      hint: `Use that: upload_dir = "${real}"`,
+    })
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error
   }
@@ -98,6 +108,22 @@ async function makeUploadDir(path: string): Promise<void> {
       cause: error,
       hint: 'Create it, owned by the user who uploads',
     })
+  }
+}
+
+/** Programs of this host that the commands name; those inside the release are checked when it is taken in. */
+async function refuseMissingPrograms({ slots }: Definition): Promise<void> {
+  for (const slot of SLOTS) {
+    const { start, stop, reload } = slots[slot]
+    for (const [key, words] of Object.entries({ start, stop, reload })) {
+      const program = words?.[0]
+      if (program === undefined || !program.startsWith('/')) continue
+      await access(program, constants.X_OK).catch((cause: unknown) => {
+        throw new DorcError('PATH_INVALID', `Cannot run the ${key} command of ${slot}: "${program}"`, {
+          cause,
+        })
+      })
+    }
   }
 }
 
@@ -121,19 +147,19 @@ async function takeInFirst(
   }
 }
 
+/** What register would say, for the wizard: changes nothing. */
 export async function checkReport(
   request: RegisterRequest,
   { registry, deps }: { registry: Registry; deps: RegistryDeps },
-  freePorts: () => readonly number[],
-): Promise<CheckReport> {
+): Promise<CheckReport['problems']> {
+  const { name, toml } = request
+  const checked = checkAppFile({ name, toml, fileName: appFile(deps, name), paths: deps.paths })
+  if (!checked.ok) return checked.problems.map(({ key, message }) => ({ key, message, hint: null }))
   try {
     await checkDefinition(request, registry, deps)
-    return { freePorts: freePorts(), problems: [] }
+    return []
   } catch (error) {
     if (!(error instanceof DorcError)) throw error
-    return {
-      freePorts: freePorts(),
-      problems: [{ key: null, message: error.message, hint: error.hint }],
-    }
+    return [{ key: null, message: error.message, hint: error.hint }]
   }
 }

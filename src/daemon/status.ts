@@ -70,7 +70,7 @@ function slotState(app: App, slot: Slot, observed: Observed): SlotStatus['state'
 }
 
 function isFailedDeploy(deploy: Deploy | null, slot: Slot): boolean {
-  return deploy?.slot === slot && deploy.state === 'failed'
+  return deploy?.slot === slot && deploy.state === 'failed' && deploy.code !== 'SUPERSEDED'
 }
 
 function sandboxExceptions(sandbox: Sandbox, user: string | null): string[] {

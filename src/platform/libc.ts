@@ -12,7 +12,10 @@ import koffi from 'koffi'
 export const libc = koffi.load('libc.so.6')
 
 const namesByErrno = new Map<number, string>(
-  Object.entries(constants.errno).map(([name, value]) => [value, name]),
+  // Of two names for one number the first is Node's: EAGAIN, not EWOULDBLOCK.
+  Object.entries(constants.errno)
+    .map(([name, value]): [number, string] => [value, name])
+    .toReversed(),
 )
 
 /** A failed system call; `code` is the errno's name, as in Node's own errors. */

@@ -18,7 +18,7 @@ export function takeLock(path: string): Disposable {
     check('flock', flock(fd, LOCK_EX | LOCK_NB))
   } catch (error) {
     closeSync(fd)
-    if (!hasCode(error, 'EWOULDBLOCK') && !hasCode(error, 'EAGAIN')) throw error
+    if (!hasCode(error, 'EAGAIN')) throw error
     throw new DorcError('BUSY', `Another daemon runs here already: "${path}" is locked`)
   }
   return { [Symbol.dispose]: () => closeSync(fd) }

@@ -4,10 +4,6 @@ import { defaultUploadDir, defaultWorkingDir, type Paths } from '../../platform/
 import { type Answers, DEFAULT_START, type Given, type SlotAnswers } from './answers.ts'
 import { appToml } from './app-toml.ts'
 
-/** Where in its file a wrong value stands means nothing to who has no file yet. */
-const ABOUT_FILE = /^".*?" is not a valid definition: /
-const LINE = /line \d+: /g
-
 /**
  * Answers that are not complete yet. The daemon judges each: what is not answered is filled with values that are
  * sure to be right, so whatever it finds is wrong with the newest answer.
@@ -37,8 +33,9 @@ export class Draft {
   async problem(change: Partial<Given>): Promise<string | null> {
     const answers = this.complete({ ...this.given, ...change })
     if (this.#takenNames.has(answers.name)) return `There is an app "${answers.name}" already`
-    const report = await this.#daemon.check({ name: answers.name, toml: appToml(answers, this.#paths) })
-    return report.problems[0]?.message.replace(ABOUT_FILE, '').replaceAll(LINE, '') ?? null
+    const { problems } = await this.#daemon.check({ name: answers.name, toml: appToml(answers, this.#paths) })
+    const [first] = problems
+    return first === undefined ? null : [first.key, first.message].filter((part) => part !== null).join(' ')
   }
 
   /** The answers with a value for each that is still missing. */

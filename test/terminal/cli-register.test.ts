@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { answerOn, EmbeddedDorc, freePort } from './embedded-dorc.ts'
+import { answerOn, EmbeddedDorc, freePort } from '../integration/embedded-dorc.ts'
 import { KEYS, Terminal } from './terminal.ts'
 
 let dorc: EmbeddedDorc

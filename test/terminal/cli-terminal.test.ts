@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { AppStatus } from '../../src/api/protocol.ts'
-import { EmbeddedDorc, freePort } from './embedded-dorc.ts'
+import { EmbeddedDorc, freePort } from '../integration/embedded-dorc.ts'
 import { KEYS, Terminal } from './terminal.ts'
 
 let dorc: EmbeddedDorc
