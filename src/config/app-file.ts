@@ -1,5 +1,5 @@
 import { parse, TomlError } from 'smol-toml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Definition } from '../core/definition.ts'
 import { DorcError } from '../core/errors.ts'
 import type { Paths } from '../platform/paths.ts'

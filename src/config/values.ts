@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { splitCommand, type Words } from '../core/command-words.ts'
 import type { ListenAddress } from '../core/definition.ts'
 import { parseDuration } from '../core/durations.ts'

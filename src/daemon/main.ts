@@ -7,7 +7,7 @@ import { stdoutLogger } from '../platform/log.ts'
 import { pathsUnder } from '../platform/paths.ts'
 import { VERSION as version } from '../platform/version.ts'
 import { startDaemon } from './daemon.ts'
-import { embeddedAdapters, systemdAdapters } from './adapters.ts'
+import type { AdapterContext, Built } from './adapters.ts'
 
 /** `dorcd`, under systemd; `dorcd --embedded --root DIR` runs slots as child processes, with all files under DIR. */
 const { values } = parseArgs({
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
     throw new DorcError('USAGE', '--embedded needs --root DIR')
   const paths = pathsUnder(values.embedded ? resolve(values.root ?? '') : '/')
   const context = { paths, clock: systemClock, log }
-  const built = values.embedded ? await embeddedAdapters(context) : await systemdAdapters(context)
+  const built = await buildAdapters(context)
   const daemon = await startDaemon(
     { adapters: built.adapters, clock: systemClock, log, paths, bootId: bootId() },
     {
@@ -58,4 +58,10 @@ async function main(): Promise<void> {
       })
     })
   }
+}
+
+/** Only the mode that is used is loaded: the other one's libraries would cost memory for nothing. */
+async function buildAdapters(context: AdapterContext): Promise<Built> {
+  if (values.embedded) return (await import('./embedded-adapters.ts')).embeddedAdapters(context)
+  return (await import('./systemd-adapters.ts')).systemdAdapters(context)
 }

@@ -13,5 +13,13 @@ export type Program = keyof typeof sources
 export function programArgv(program: Program): [string, ...string[]] {
   const here = import.meta.url
   const url = here.endsWith('.ts') ? new URL(sources[program], here) : new URL(`./${program}.js`, here)
-  return [process.execPath, fileURLToPath(url)]
+  return [process.execPath, ...runtimeOptions[program], fileURLToPath(url)]
+}
+
+/** A daemon that mostly waits needs no room for a fast-growing heap: it is 10 MB smaller with a small nursery. */
+export const runtimeOptions: Readonly<Record<Program, readonly string[]>> = {
+  dorcd: ['--max-semi-space-size=1'],
+  'dorc-relay': [],
+  'dorc-copier': [],
+  'dorc-keeper': ['--max-semi-space-size=1'],
 }

@@ -1,5 +1,6 @@
 import { strictSandbox } from '../core/unit-sandbox.ts'
 import { execCommand, unitText } from '../core/unit-syntax.ts'
+import { runtimeOptions } from '../platform/programs.ts'
 import type { InstalledBuild } from './installed-build.ts'
 
 export const DAEMON_UNIT = 'dorcd.service'
@@ -38,7 +39,7 @@ function daemonUnit(build: InstalledBuild): string {
       name: 'Service',
       assignments: [
         ['Type', 'notify'],
-        ['ExecStart', execCommand([build.nodePath, build.programPath('dorcd')])],
+        ['ExecStart', execCommand([build.nodePath, ...runtimeOptions.dorcd, build.programPath('dorcd')])],
         ['Restart', 'always'],
         ['RestartSec', '300ms'],
         // Its children are copies and log readers of its own; slots and relays are other units.

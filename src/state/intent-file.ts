@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { App } from '../core/app.ts'
 import { DorcError, ERROR_CODES } from '../core/errors.ts'
 

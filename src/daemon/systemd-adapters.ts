@@ -1,0 +1,44 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createRelayPlane } from '../dataplane/relay/relay-plane.ts'
+import { createProber } from '../health/prober.ts'
+import { buildId } from '../platform/build-id.ts'
+import { groupIdOf } from '../platform/accounts.ts'
+import { notifySystemd } from '../platform/notify.ts'
+import { createReleaseStore } from '../releases/release-store.ts'
+import { SystemdListeners } from '../supervisor/systemd/systemd-listeners.ts'
+import { SystemdRelayHost } from '../supervisor/systemd/systemd-relay-host.ts'
+import { createSystemdSupervisor } from '../supervisor/systemd/systemd-supervisor.ts'
+import { openSystemd } from '../supervisor/systemd/systemd.ts'
+import type { AdapterContext, Built } from './adapters.ts'
+
+/** Slots and relays as units, public sockets in process 1. Needs what `dorc setup` has installed. */
+export async function systemdAdapters({ paths, clock, log }: AdapterContext): Promise<Built> {
+  await using stack = new AsyncDisposableStack()
+  const routesPath = join(paths.relayRun, 'routes.json')
+  // Relays run as a user of their own and read it.
+  await mkdir(paths.relayRun, { recursive: true, mode: 0o755 })
+  const systemd = stack.use(await openSystemd())
+  const units = { systemd, unitDir: paths.units }
+  const supervisor = stack.use(await createSystemdSupervisor({ ...units, stateDir: paths.state, log }))
+  const host = new SystemdRelayHost(units)
+  const listeners = new SystemdListeners(units)
+  const dataPlane = stack.use(createRelayPlane({ host, listeners, routesPath, build: buildId(), log, clock }))
+  const prober = stack.use(createProber({ clock, log }))
+  const releases = await createReleaseStore({
+    releasesPath: paths.releases,
+    slotsPath: paths.slots,
+    clock,
+    log,
+  })
+  const opened = stack.move()
+  return {
+    adapters: { supervisor, dataPlane, releases, prober },
+    groupId: groupIdOf(OPERATORS),
+    onReady: () => notifySystemd('READY=1'),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  }
+}
+
+/** Whoever is in this group may use the control socket. */
+const OPERATORS = 'dorc'
