@@ -17,7 +17,6 @@ const PROGRAM_BY_PACKAGE: Readonly<Record<string, string>> = {
   expect: '/usr/bin/expect',
   python3: '/usr/bin/python3',
   iproute2: '/usr/bin/ip',
-  procps: '/usr/bin/pkill',
 }
 
 export function missingPackages(): string[] {
