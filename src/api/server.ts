@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { chmod, chown, mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { describeError, DorcError, hasCode } from '../core/errors.ts'
@@ -8,7 +9,11 @@ import type { ErrorBody } from './protocol.ts'
 import { type Answer, findRoute, httpStatus } from './routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
-const CONNECTION_LIMIT = 256
+const CONNECTION_LIMIT = 1_024
+const HEADERS_TIMEOUT_MS = 5_000
+const REQUEST_TIMEOUT_MS = 30_000
+/** Node looks for requests that have timed out only this often (30 s unless told): until then they take a connection each. */
+const TIMEOUT_CHECK_MS = 1_000
 /** The longest path that fits into sockaddr_un (unix(7)). */
 const SOCKET_PATH_LIMIT_BYTES = 107
 
@@ -33,7 +38,12 @@ export async function serveApi(options: ApiOptions): Promise<AsyncDisposable> {
   }
   await mkdir(dirname(socketPath), { recursive: true })
   await rm(socketPath, { force: true })
-  const server = createServer({ headersTimeout: 5_000, requestTimeout: 30_000 }, (request, response) => {
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+  }
+  const server = createServer(limits, (request, response) => {
     respond(options, request, response).catch((error: unknown) => {
       log.error('request-failed', { error, url: request.url })
       response.destroy()
@@ -41,7 +51,10 @@ export async function serveApi(options: ApiOptions): Promise<AsyncDisposable> {
   })
   server.maxConnections = CONNECTION_LIMIT
   server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+    if (socket.writable)
+      socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+      // Only ended, it would stay for as long as the client keeps its side open.
+    ;(socket as Socket).destroySoon()
   })
   const previousMask = process.umask(0o117)
   try {
@@ -89,7 +102,8 @@ async function respond(
 }
 
 async function answerTo(options: ApiOptions, request: IncomingMessage, signal: AbortSignal): Promise<Answer> {
-  const url = new URL(request.url ?? '/', 'http://dorc')
+  const url = URL.parse(request.url ?? '/', 'http://dorc')
+  if (url === null) throw new DorcError('REQUEST_INVALID', 'The request names no path')
   const { route, app } = findRoute(request.method ?? '', url.pathname)
   const peer = options.peerOf(request)
   if (route.role === 'root' && !options.isRoot(peer)) {

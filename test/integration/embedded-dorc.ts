@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { DaemonClient } from '../../src/api/client.ts'
 import { hasCode } from '../../src/core/errors.ts'
+import { type Paths, pathsUnder } from '../../src/platform/paths.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -17,23 +21,65 @@ export interface Outcome {
 /** The CLI with an embedded daemon of its own, which the CLI started: all of it as a user has it. */
 export class EmbeddedDorc implements AsyncDisposable {
   readonly root: string
-  readonly #daemon: ChildProcess
+  readonly client: DaemonClient
+  readonly paths: Paths
+  #daemon: ChildProcess
   #daemonOutput = ''
 
   private constructor(root: string) {
     this.root = root
-    this.#daemon = spawn(process.execPath, [main, 'start-daemon', '--embedded', '--root', root], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const take = (chunk: Buffer): void => void (this.#daemonOutput += chunk.toString('utf8'))
-    this.#daemon.stdout?.on('data', take)
-    this.#daemon.stderr?.on('data', take)
+    this.paths = pathsUnder(root)
+    this.client = new DaemonClient(this.paths.socket, { whenAbsent: '', whenDenied: '' })
+    this.#daemon = this.#spawn()
   }
 
   static async start(): Promise<EmbeddedDorc> {
-    const dorc = new EmbeddedDorc(await mkdtemp(join(tmpdir(), 'dorc-cli-')))
-    await dorc.until('the daemon answers', async () => (await dorc.run('status')).status === 0)
+    return EmbeddedDorc.startIn(await mkdtemp(join(tmpdir(), 'dorc-cli-')))
+  }
+
+  /** With that directory as root, which is removed at the end. */
+  static async startIn(root: string): Promise<EmbeddedDorc> {
+    const dorc = new EmbeddedDorc(root)
+    await dorc.#answers()
     return dorc
+  }
+
+  /** The daemon ends as by that signal, and another one takes its place after `meanwhile`. */
+  async restart(
+    signal: NodeJS.Signals,
+    meanwhile: () => Promise<void> = async () => undefined,
+  ): Promise<void> {
+    const ended = once(this.#daemon, 'close')
+    this.#daemon.kill(signal)
+    await ended
+    await meanwhile()
+    this.#daemon = this.#spawn()
+    await this.#answers()
+  }
+
+  /** What the daemon has printed. */
+  get output(): string {
+    return this.#daemonOutput
+  }
+
+  #spawn(): ChildProcess {
+    // The daemon takes the place of the command: one process.
+    const daemon = spawn(process.execPath, [main, 'start-daemon', '--embedded', '--root', this.root], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const take = (chunk: Buffer): void => void (this.#daemonOutput += chunk.toString('utf8'))
+    daemon.stdout.on('data', take)
+    daemon.stderr.on('data', take)
+    return daemon
+  }
+
+  #answers(): Promise<void> {
+    return this.until('the daemon answers', async () =>
+      this.client.version().then(
+        ({ pid }) => pid === this.#daemon.pid,
+        () => false,
+      ),
+    )
   }
 
   get argv(): string[] {
@@ -64,6 +110,7 @@ export class EmbeddedDorc implements AsyncDisposable {
     while (!(await holds())) {
       if (Date.now() > deadline || this.#daemon.exitCode !== null)
         throw new Error(`Waited in vain until ${what}\n${this.#daemonOutput}`)
+      await pause(20)
     }
   }
 
@@ -78,7 +125,7 @@ export class EmbeddedDorc implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const app of await this.#apps()) await this.run('remove', app, '--purge', '--yes')
-    const ended = new Promise((resolve) => this.#daemon.once('close', resolve))
+    const ended = once(this.#daemon, 'close')
     this.#daemon.kill('SIGTERM')
     await ended
     await this.#endRelays()
