@@ -12,9 +12,10 @@ import { SLOTS, type Slot } from '../core/app.ts'
 import { DorcError } from '../core/errors.ts'
 import { requestLoad, requestRemoval, requestRun } from '../core/requests.ts'
 import type { Journal } from '../state/journal.ts'
-import type { AppLoop } from './app-loop.ts'
+import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author } from './chronicle.ts'
 import { type DeployDeps, deploy, rollback, switchSlot } from './deploys.ts'
+import { Turns } from '../releases/turns.ts'
 import { freeSlotPorts } from './held-ports.ts'
 import { mergeLogs } from './merge-logs.ts'
 import { slotsOf } from './observe.ts'
@@ -34,6 +35,8 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
   const { adapters, clock } = deps
   const status = (loop: AppLoop): Promise<AppStatus> => statusOf(loop, deps)
   const { chronicle } = deps
+  // Two that are checked at the same time would both find a port free.
+  const definitions = new Turns()
   const deployDeps: DeployDeps = { releases: adapters.releases, chronicle, clock, status }
   const accepted = async (loop: AppLoop): Promise<{ app: AppStatus }> => ({ app: await status(loop) })
   return {
@@ -48,17 +51,19 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
       freePorts: freeSlotPorts(registry.loops.map((loop) => loop.app)),
       problems: await checkReport(request, { registry, deps }),
     }),
-    register: async (request, caller) => accepted(await register(request, caller, { registry, deps })),
-    async load(app, caller) {
-      const loop = registry.loop(app)
-      const toml = await readFile(appFile(deps, app), 'utf8').catch((cause: unknown) => {
-        throw new DorcError('PATH_INVALID', `Cannot read the definition of "${app}"`, { cause })
-      })
-      const definition = await checkDefinition({ name: app, toml }, registry, deps)
-      await loop.change(authorOf(caller), (present) => requestLoad(present, definition))
-      registry.watchUploads(app)
-      return accepted(loop)
-    },
+    register: async (request, caller) =>
+      accepted(await definitions.take('all', () => register(request, caller, { registry, deps }))),
+    load: (app, caller) =>
+      definitions.take('all', async () => {
+        const loop = registry.loop(app)
+        const toml = await readFile(appFile(deps, app), 'utf8').catch((cause: unknown) => {
+          throw new DorcError('PATH_INVALID', `Cannot read the definition of "${app}"`, { cause })
+        })
+        const definition = await checkDefinition({ name: app, toml }, registry, deps)
+        await loop.change(authorOf(caller), (present) => requestLoad(present, definition))
+        registry.watchUploads(app)
+        return accepted(loop)
+      }),
     async remove(app, { purge }, caller) {
       const loop = registry.loop(app)
       await loop.change(authorOf(caller), (present) => requestRemoval(present, purge))
@@ -145,6 +150,7 @@ async function reload(
   deps: RegistryDeps,
 ): Promise<void> {
   const { app } = loop
+  refuseStale(app, authorOf(caller))
   const present = slotsOf(app).filter((slot) => slots.includes(slot) && app.slots[slot]?.run === 'running')
   if (present.length === 0)
     throw new DorcError('NOTHING_DEPLOYED', `Cannot reload "${app.name}": nothing runs there`)

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, mkdir, readFile, realpath, stat } from 'node:fs/promises'
+import { access, mkdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Caller } from '../api/actions.ts'
 import type { CheckReport, RegisterRequest } from '../api/protocol.ts'
@@ -38,7 +38,8 @@ export async function checkDefinition(
 
 /**
  * Registers an app. What lies in its upload directory becomes release 1 of both slots. Until the intent is
- * saved, which is the last thing, a failure leaves no app behind.
+ * saved, which is the last thing, a failure takes back all that was made for it. One at a time: each is checked
+ * against those before it.
  */
 export async function register(
   request: RegisterRequest,
@@ -52,13 +53,23 @@ export async function register(
     })
   }
   const definition = await checkDefinition(request, registry, deps)
-  await refuseOtherFile(appFile(deps, name), toml)
-  await makeUploadDir(definition.uploadDir)
+  await using unfinished = new AsyncDisposableStack()
+  const undo = (what: () => Promise<unknown>): void => {
+    unfinished.defer(async () => {
+      await what().catch((error: unknown) => deps.log.warn('register-not-undone', { app: name, error }))
+    })
+  }
+  const isWritten = await refuseOtherFile(appFile(deps, name), toml)
+  await makeUploadDir(definition.uploadDir, undo)
+  if ((await deps.adapters.releases.list(name)).length === 0)
+    undo(() => deps.adapters.releases.removeApp(name))
   const release = await takeInFirst(name, definition, deps)
   await mkdir(deps.paths.appFiles, { recursive: true })
+  if (!isWritten) undo(() => rm(appFile(deps, name), { force: true }))
   await writeFileAtomic(appFile(deps, name), toml, APP_FILE_MODE)
   const app = newApp(name, definition)
   await deps.intents.save(app)
+  unfinished.move()
   const { peer } = caller
   const message = `"${name}" was registered`
   deps.chronicle.record(name, { type: 'registered', message, deploy: null }, { peer, ifMatch: null })
@@ -74,20 +85,20 @@ async function deployFirst(loop: AppLoop, { number }: Release, { clock }: Regist
 
 export const appFile = ({ paths }: RegistryDeps, name: string): string => join(paths.appFiles, `${name}.toml`)
 
-/** A file that a person wrote is never written over; the same text is a register repeated. */
-async function refuseOtherFile(path: string, toml: string): Promise<void> {
+/** A file that a person wrote is never written over; the same text (true) is a register repeated. */
+async function refuseOtherFile(path: string, toml: string): Promise<boolean> {
   const present = await readFile(path, 'utf8').catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return null
     throw new DorcError('PATH_INVALID', `Cannot read "${path}"`, { cause: error })
   })
-  if (present === null || present === toml) return
+  if (present === null || present === toml) return present === toml
   throw new DorcError('APP_EXISTS', `"${path}" exists and says something else`, {
     hint: `Register what it says with --from ${path}, or move it away`,
   })
 }
 
 /** A link on the way to it would let somebody else decide whose upload it is. */
-async function makeUploadDir(path: string): Promise<void> {
+async function makeUploadDir(path: string, undo: (what: () => Promise<unknown>) => void): Promise<void> {
   try {
     const found = await stat(path)
     if (!found.isDirectory()) {
@@ -103,6 +114,7 @@ async function makeUploadDir(path: string): Promise<void> {
   }
   try {
     await mkdir(path, { mode: 0o755 })
+    undo(() => rmdir(path))
   } catch (error) {
     throw new DorcError('PATH_INVALID', `Cannot create the upload directory "${path}"`, {
       cause: error,
