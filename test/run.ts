@@ -67,11 +67,7 @@ async function runTier(tier: Tier): Promise<Result> {
       `--test-reporter-destination=${tap}`,
       tier.files,
     ]
-    // The runner's own summary would be one of several: it is left to the last line of all.
-    const env = { ...process.env, NODE_TEST_CONTEXT: '' }
-    spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'], env }).on('close', (code) =>
-      resolve(code ?? 1),
-    )
+    spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'] }).on('close', (code) => resolve(code ?? 1))
   })
   const text = readFileSync(tap, 'utf8')
   rmSync(dir, { recursive: true, force: true })

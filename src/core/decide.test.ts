@@ -72,10 +72,19 @@ test('a slot with users is drained first, and freed at the deadline', () => {
   assert.equal(decide(app, seen(), now).deploy?.state, 'preparing')
 })
 
-test('a slot that still carries the traffic is not freed, not even at the deadline', () => {
-  const app = appWith({ state: 'draining', until: now })
+test('a slot that still carries the traffic is not freed: at the deadline the deploy fails instead', () => {
+  const app = appWith({ state: 'draining', until: now + 1 })
   const stillThere = seen({ blue: { health: { state: 'unknown' } } }, 'green')
-  assert.equal(decide(app, stillThere, now + 1).deploy?.state, 'draining')
+  assert.equal(decide(app, stillThere, now).deploy?.state, 'draining')
+  assert.equal(decide(app, stillThere, now + 1).deploy?.state, 'failed')
+})
+
+test('traffic does not stay with the other slot when the active one was stopped', () => {
+  const stopped = appWith(null)
+  const { blue } = stopped.slots
+  const app = { ...stopped, slots: { ...stopped.slots, blue: blue && { ...blue, run: 'stopped' as const } } }
+  const steps = plan(app, seen({ blue: { unit: 'inactive', health: { state: 'unknown' } } }, 'green'))
+  assert.deepEqual(steps, [{ kind: 'route', target: null, paused: false }])
 })
 
 test('preparing raises the generation and gives the slot a new incarnation', () => {

@@ -44,7 +44,11 @@ function mayBeginNext({ next, deploy }: App): boolean {
 function decideDraining(app: App, deploy: Of<'draining'>, observed: Observed, now: MonotonicMs): App {
   const slot = observed.slots[deploy.slot]
   const carriesTraffic = observed.route?.target?.slot === deploy.slot && app.activeSlot !== deploy.slot
-  if (carriesTraffic) return app
+  if (carriesTraffic && now < deploy.until) return app
+  if (carriesTraffic) {
+    const message = `New connections still go to ${deploy.slot}, because ${app.activeSlot} does not answer`
+    return fail(app, deploy, { code: 'DEPLOY_TIMED_OUT', message })
+  }
   const isFree = slot.connections === 0 || slot.unit === 'inactive' || slot.unit === 'failed'
   return isFree || now >= deploy.until ? prepare(app, deploy, now) : app
 }

@@ -51,6 +51,8 @@ function wantedTarget(app: App, observed: Observed): Target | null {
 /** Traffic leaves a slot for one that answers, or when asked to by force, or when there is nothing left to leave. */
 function mayMove(app: App, from: Slot, observed: Observed): boolean {
   if (from === app.activeSlot) return true
+  // Stopped by decision: nobody else stands in for it, least of all a release that took itself back.
+  if (app.slots[app.activeSlot]?.run === 'stopped') return true
   const isForced = app.deploy !== null && isForcedSwitch(app.deploy)
   return (
     isForced ||

@@ -79,6 +79,9 @@ const first: Request = {
     requestDeploy(app, { kind: 'deploy', release: 1, switchWhenReady: true, force: false, requestedAt }),
 }
 
+/** FC_RUNS=100000 searches longer. */
+const RUNS = Number(process.env['FC_RUNS'] ?? 2_000)
+
 test('no order of requests, accidents and crashes breaks an invariant or leaves anything half done', () => {
   fc.assert(
     fc.property(
@@ -108,6 +111,6 @@ test('no order of requests, accidents and crashes breaks an invariant or leaves 
         }
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: RUNS },
   )
 })
