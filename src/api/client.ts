@@ -138,7 +138,10 @@ export class DaemonClient {
       if (signal.aborted) hangUp()
       const { status, body } = await readResponse(received(socket))
       if (status !== 200) throw errorOf(parseJson(await readText(body)), status)
-      for await (const document of readDocuments(body)) yield document as T
+      for await (const document of readDocuments(body)) {
+        if (isFailure(document)) throw dorcErrorFrom(document.error)
+        yield document as T
+      }
     } catch (error) {
       if (!signal.aborted) throw error
     }
@@ -198,6 +201,11 @@ function appPath(name: string, ...rest: string[]): string {
 
 function searchOf({ lines, follow }: StreamQuery, more: Record<string, string>): string {
   return new URLSearchParams({ lines: String(lines), follow: String(follow), ...more }).toString()
+}
+
+/** What failed after the answer had begun stands in a line of its own. */
+function isFailure(document: unknown): document is ErrorBody {
+  return typeof document === 'object' && document !== null && Object.keys(document).join() === 'error'
 }
 
 function errorOf(document: unknown, status: number): DorcError {

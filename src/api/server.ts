@@ -96,7 +96,8 @@ async function respond(
   } catch (error) {
     if (gone.signal.aborted) return
     if (!(error instanceof DorcError)) options.log.error('request-failed', { error, url: request.url })
-    if (response.headersSent) response.destroy()
+    // Too late for a status: the last line of the stream tells it.
+    if (response.headersSent) response.end(`${JSON.stringify(errorBody(error))}\n`)
     else sendJson(response, httpStatus(codeOf(error)), errorBody(error))
   }
 }
