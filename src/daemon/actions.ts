@@ -6,10 +6,11 @@ import type {
   LogEntry,
   ReleaseSummary,
   RunCommand,
+  StatusReport,
   Version,
 } from '../api/protocol.ts'
 import { SLOTS, type Slot } from '../core/app.ts'
-import { DorcError } from '../core/errors.ts'
+import { describeError, DorcError } from '../core/errors.ts'
 import { requestLoad, requestRemoval, requestRun } from '../core/requests.ts'
 import type { Journal } from '../state/journal.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
@@ -20,7 +21,7 @@ import { freeSlotPorts } from './held-ports.ts'
 import { mergeLogs } from './merge-logs.ts'
 import { slotsOf } from './observe.ts'
 import { appFile, checkDefinition, checkReport, register } from './register.ts'
-import type { Registry, RegistryDeps } from './registry.ts'
+import type { Registry, RegistryDeps, SetAside } from './registry.ts'
 import { appStatus } from './status.ts'
 
 export interface ActionDeps {
@@ -41,10 +42,7 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
   const accepted = async (loop: AppLoop): Promise<{ app: AppStatus }> => ({ app: await status(loop) })
   return {
     version: () => version,
-    status: async () => ({
-      apps: await Promise.all(registry.loops.map(status)),
-      setAside: registry.setAside,
-    }),
+    status: () => statusOfAll(registry, status),
     appStatus: (app) => status(registry.loop(app)),
     releases: (app) => releaseSummaries(registry.loop(app), deps),
     check: async (request) => ({
@@ -97,6 +95,22 @@ async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promi
     now: clock.now(),
     wall: clock.wall(),
   })
+}
+
+/** An app that cannot be looked at is told of among those that are set aside; the others are shown. */
+async function statusOfAll(
+  registry: Registry,
+  status: (loop: AppLoop) => Promise<AppStatus>,
+): Promise<StatusReport> {
+  const apps: AppStatus[] = []
+  const setAside: SetAside[] = [...registry.setAside]
+  const { loops } = registry
+  const looks = await Promise.allSettled(loops.map(status))
+  for (const [index, look] of looks.entries()) {
+    if (look.status === 'fulfilled') apps.push(look.value)
+    else setAside.push({ name: loops[index]?.app.name ?? '', reason: describeError(look.reason) })
+  }
+  return { apps, setAside }
 }
 
 async function releaseSummaries(loop: AppLoop, { adapters }: RegistryDeps): Promise<ReleaseSummary[]> {

@@ -7,11 +7,12 @@ import {
   type Slot,
 } from '../core/app.ts'
 import { formatListen } from '../core/definition.ts'
+import { hasCode } from '../core/errors.ts'
 import { slotProbe, slotProcess } from '../core/slot-process.ts'
 import type { DataPlane, RouteReport } from '../dataplane/dataplane.ts'
 import { listenerOf } from '../health/listener.ts'
 import type { Prober, ProbeResult } from '../health/prober.ts'
-import type { ReleaseStore } from '../releases/release-store.ts'
+import type { Installed, ReleaseStore } from '../releases/release-store.ts'
 import type { ObservedUnit, Supervisor } from '../supervisor/supervisor.ts'
 import type { Problems } from './app-loop.ts'
 
@@ -67,7 +68,7 @@ interface SlotObservation {
 async function observeSlot(app: App, slot: Slot, adapters: Adapters): Promise<SlotObservation> {
   const [unit, record] = await Promise.all([
     adapters.supervisor.observe(app.name, slot),
-    adapters.releases.installed(app.name, slot),
+    installedIn(app.name, slot, adapters.releases),
   ])
   // Files and unit are written one after the other: only when both are of one incarnation is it whole.
   const installed = record !== null && record.incarnation === unit.incarnation ? record.incarnation : null
@@ -84,6 +85,16 @@ async function observeSlot(app: App, slot: Slot, adapters: Adapters): Promise<Sl
       listener: listener ?? { state: 'none' },
       health: isProbed ? adapters.prober.health(app.name, slot) : { state: 'unknown' },
     },
+  }
+}
+
+/** A record that cannot be understood is none: the slot is made anew, and what lies there is not trusted. */
+async function installedIn(app: string, slot: Slot, releases: ReleaseStore): Promise<Installed | null> {
+  try {
+    return await releases.installed(app, slot)
+  } catch (error) {
+    if (hasCode(error, 'STATE_CORRUPT')) return null
+    throw error
   }
 }
 

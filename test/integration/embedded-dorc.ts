@@ -37,7 +37,7 @@ export class EmbeddedDorc implements AsyncDisposable {
     return EmbeddedDorc.startIn(await mkdtemp(join(tmpdir(), 'dorc-cli-')))
   }
 
-  /** With that directory as root, which is removed at the end. */
+  /** With that directory as root, which disposal removes. */
   static async startIn(root: string): Promise<EmbeddedDorc> {
     const dorc = new EmbeddedDorc(root)
     await dorc.#answers()
@@ -94,6 +94,7 @@ export class EmbeddedDorc implements AsyncDisposable {
     const child = spawn(process.execPath, [main, ...words], {
       env: { ...process.env, ...this.env, NO_COLOR: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
     })
     let stdout = ''
     let stderr = ''
@@ -124,22 +125,32 @@ export class EmbeddedDorc implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.end()
+    await rm(this.root, { recursive: true, force: true })
+  }
+
+  /** Ends every process; the files stay. */
+  async end(): Promise<void> {
     for (const app of await this.#apps()) await this.run('remove', app, '--purge', '--yes')
     const ended = once(this.#daemon, 'close')
     this.#daemon.kill('SIGTERM')
     await ended
-    await this.#endRelays()
-    await rm(this.root, { recursive: true, force: true })
+    await this.#endAll()
   }
 
-  /** They outlive the daemon by design: what they carry is not cut when it ends. */
-  async #endRelays(): Promise<void> {
+  /** Relays and keepers outlive the daemon by design: nothing is cut when it ends. */
+  async #endAll(): Promise<void> {
     for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
       const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch((error: unknown) => {
         if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return ''
         throw error
       })
-      if (command.includes(`${this.root}/run/dorc/relay/`)) process.kill(Number(pid), 'SIGKILL')
+      if (!command.includes(`${this.root}/`) || Number(pid) === process.pid) continue
+      try {
+        process.kill(Number(pid), 'SIGKILL')
+      } catch (error) {
+        if (!hasCode(error, 'ESRCH')) throw error
+      }
     }
   }
 

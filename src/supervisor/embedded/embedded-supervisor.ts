@@ -1,4 +1,4 @@
-import { type FSWatcher, mkdirSync, watch } from 'node:fs'
+import { existsSync, type FSWatcher, mkdirSync, watch } from 'node:fs'
 import type { Slot, UnitState } from '../../core/app.ts'
 import { DorcError } from '../../core/errors.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
@@ -7,7 +7,15 @@ import type { Logger } from '../../platform/log.ts'
 import { descendantsOf, isRunning, residentBytes } from '../../platform/proc.ts'
 import { runCommand } from '../../platform/run-command.ts'
 import type { LogLine, LogOptions, ObservedUnit, Supervisor } from '../supervisor.ts'
-import { currentStatus, isKept, killOrphans, orphansOf, startKeeper, stopKeeper } from './keeper-process.ts'
+import {
+  currentStatus,
+  isKept,
+  killOrphans,
+  orphansOf,
+  startKeeper,
+  stopKeeper,
+  stopLostKeepers,
+} from './keeper-process.ts'
 import { readLog } from './read-log.ts'
 import {
   isEnabled,
@@ -27,6 +35,8 @@ import { accountOf, problemOfUser, slotEnvironment } from './start-conditions.ts
 
 const WATCH_KEEPERS_MS = 1_000
 const RELOAD_TIMEOUT_MS = 60_000
+/** For a slot whose own time to stop is not known any more. */
+const LOST_STOP_TIMEOUT_MS = 10_000
 
 const DEFAULT_LIMITS: Limits = {
   firstRestartMs: 1_000,
@@ -120,10 +130,9 @@ export class EmbeddedSupervisor implements Supervisor {
   async stop(app: string, slot: Slot): Promise<void> {
     const files = this.#files(app, slot)
     await this.#inTurn(files, async () => {
-      const installed = readInstalled(files)
-      if (installed === null) return
+      if (!existsSync(files.directory)) return
       setEnabled(files, false)
-      await this.#endSlot(files, installed)
+      await this.#endSlot(files, readInstalled(files))
     })
   }
 
@@ -187,7 +196,7 @@ export class EmbeddedSupervisor implements Supervisor {
     await this[Symbol.asyncDispose]()
     await Promise.all(
       listSlots(this.#options).map((files) =>
-        this.#inTurn(files, async () => this.#endSlot(files, this.#mustBeInstalled(files))),
+        this.#inTurn(files, async () => this.#endSlot(files, readInstalled(files))),
       ),
     )
   }
@@ -231,7 +240,9 @@ export class EmbeddedSupervisor implements Supervisor {
     before: { restarts: number; lastExit: string | null },
   ): Promise<void> {
     const { process } = installed
-    await killOrphans(this.#unfinished(currentStatus(files)), process.stopTimeoutMs)
+    const status = currentStatus(files)
+    if (status === null) await stopLostKeepers(files, process.stopTimeoutMs)
+    await killOrphans(this.#unfinished(status), process.stopTimeoutMs)
     const failure = await startKeeper({ files, ...before }, () => {
       this.#changed(files)
       if (!this.#isClosed) void this.#revive(files)
@@ -243,8 +254,12 @@ export class EmbeddedSupervisor implements Supervisor {
       })
   }
 
-  async #endSlot(files: SlotFiles, installed: Installed): Promise<void> {
-    const { stopTimeoutMs, stopArgv } = installed.process
+  /** `installed` null: what was to run is not known any more, and still has to end. */
+  async #endSlot(files: SlotFiles, installed: Installed | null): Promise<void> {
+    const { stopTimeoutMs, stopArgv } = installed?.process ?? {
+      stopTimeoutMs: LOST_STOP_TIMEOUT_MS,
+      stopArgv: null,
+    }
     const status = currentStatus(files)
     if (status === null) return
     const { keeper } = status

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootId } from '../../platform/clock.ts'
 import { closeFilesOnExec } from '../../platform/close-on-exec.ts'
-import { descendantsOf, isRunning, processesWithEnvironment } from '../../platform/proc.ts'
+import { descendantsOf, isRunning, processesWithEnvironment, processStat } from '../../platform/proc.ts'
 import { programArgv } from '../../platform/programs.ts'
 import { killAll, signalEach } from './kill-all.ts'
 import type { KeeperArguments } from './keeper-main.ts'
@@ -26,6 +26,17 @@ export function isKept(status: Status | null): boolean {
   return status?.keeper !== null && status?.keeper !== undefined && isRunning(status.keeper)
 }
 
+/** In the environment of a keeper, and of nothing that it starts. */
+const KEEPER_MARK = 'DORC_KEEPER_OF'
+
+/** Keepers of a slot whose status is lost: two of them would fight for its port. */
+export async function stopLostKeepers(files: KeeperArguments['files'], slotMs: number): Promise<void> {
+  for (const pid of processesWithEnvironment(`${KEEPER_MARK}=${files.directory}`)) {
+    const startTicks = processStat(pid)?.startTicks
+    if (startTicks !== undefined) await stopKeeper({ pid, startTicks }, slotMs)
+  }
+}
+
 /** Starts a keeper that outlives this process. Resolves with why the first start failed, or null. */
 export async function startKeeper(args: KeeperArguments, onEnd: () => void): Promise<string | null> {
   const [file, ...words] = programArgv('dorc-keeper')
@@ -34,6 +45,7 @@ export async function startKeeper(args: KeeperArguments, onEnd: () => void): Pro
   closeFilesOnExec()
   const child = spawn(file, [...words, JSON.stringify(args)], {
     cwd: '/',
+    env: { ...process.env, [KEEPER_MARK]: args.files.directory },
     stdio: ['ignore', 'ignore', errorFd, 'pipe'],
     detached: true,
   })

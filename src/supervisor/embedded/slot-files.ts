@@ -86,7 +86,8 @@ export function listSlots(dirs: { stateDir: string; logDir: string }): SlotFiles
 }
 
 export function readInstalled(files: SlotFiles): Installed | null {
-  return readJson(join(files.directory, 'process.json')) as Installed | null
+  const read = readJson(join(files.directory, 'process.json'))
+  return isInstalled(read) ? read : null
 }
 
 export function writeInstalled(files: SlotFiles, installed: Installed): void {
@@ -121,8 +122,40 @@ export function setEnabled(files: SlotFiles, wanted: boolean): void {
 }
 
 export function readStatus(files: SlotFiles): Status | null {
-  return readJson(join(files.directory, 'status.json')) as Status | null
+  const read = readJson(join(files.directory, 'status.json'))
+  return isStatus(read) ? read : null
 }
+
+/** Enough to tell what dorc wrote from what the disk made of it; a schema library would cost each keeper megabytes. */
+function isInstalled(read: unknown): read is Installed {
+  if (!isObject(read) || !isObject(read['process']) || !isObject(read['limits'])) return false
+  const { incarnation, startArgv, workingDir, environment, stopTimeoutMs } = read['process']
+  return (
+    typeof incarnation === 'number' &&
+    Array.isArray(startArgv) &&
+    typeof workingDir === 'string' &&
+    isObject(environment) &&
+    typeof stopTimeoutMs === 'number' &&
+    Object.values(read['limits']).every((limit) => typeof limit === 'number')
+  )
+}
+
+function isStatus(read: unknown): read is Status {
+  if (!isObject(read)) return false
+  const { bootId, keeper, main, state, restarts, since } = read
+  return (
+    typeof bootId === 'string' &&
+    typeof state === 'string' &&
+    typeof restarts === 'number' &&
+    typeof since === 'string' &&
+    [keeper, main].every((process) => process === null || isIdentity(process))
+  )
+}
+
+const isIdentity = (read: unknown): read is ProcessIdentity =>
+  isObject(read) && typeof read['pid'] === 'number' && typeof read['startTicks'] === 'number'
+
+const isObject = (read: unknown): read is Record<string, unknown> => typeof read === 'object' && read !== null
 
 /** Readers see the old status or the new one. Not synced: it means nothing after a boot. */
 export function writeStatus(directory: string, status: Status): void {
