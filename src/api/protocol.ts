@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { DeployState, ReleaseNumber, Slot } from '../core/app.ts'
 import type { ErrorCode } from '../core/errors.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { DorcError, type ErrorCode } from '../core/errors.ts'
 import type { Actions, Caller } from './actions.ts'
 import {

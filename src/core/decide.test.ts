@@ -163,6 +163,15 @@ test('a switch to a slot that does not pass its probes is refused with the reaso
   assert.equal(requestSwitch(appWith(null), { ...wish, force: true }, failing, now).activeSlot, 'green')
 })
 
+test('not even by force is a stopped slot put in front', () => {
+  const app = appWith(null)
+  const { green } = app.slots
+  const stopped = { ...app, slots: { ...app.slots, green: green && { ...green, run: 'stopped' as const } } }
+  assert.throws(() => requestSwitch(stopped, { to: null, force: true, requestedAt }, seen(), now), {
+    code: 'NOT_READY',
+  })
+})
+
 test('a switch to a release that is still being proven is refused', () => {
   const app = appWith({ state: 'preparing', until: now + 9 })
   assert.throws(() => requestSwitch(app, { to: null, force: false, requestedAt }, seen(), now), {

@@ -77,13 +77,8 @@ export class ControlServer {
     }
   }
 
-  /** Ends the connections of all who are connected; they may come back. */
-  hangUp(): void {
-    for (const fd of this.#peers.keys()) this.#drop(fd)
-  }
-
   close(): void {
-    this.hangUp()
+    for (const fd of this.#peers.keys()) this.#drop(fd)
     close(this.#fd)
     rmSync(this.#path, { force: true })
   }

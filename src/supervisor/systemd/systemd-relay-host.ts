@@ -59,6 +59,8 @@ export class SystemdRelayHost {
   async start(generation: number): Promise<RelayProcess> {
     const unit = relayUnitName(generation)
     try {
+      // A relay that a shutdown stops needs no successor; one would only hold the shutdown up.
+      if (await this.#systemd.isStopping()) throw new Error('The host is shutting down')
       const result = await this.#systemd.runJob('StartUnit', unit)
       if (result !== 'done' && result !== 'lost') throw new Error(`systemd's job ended with "${result}"`)
       await this.#untilItAccepts(generation)

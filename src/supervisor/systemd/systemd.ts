@@ -114,14 +114,22 @@ export class Systemd implements AsyncDisposable {
 
   /** `252`; 0 if it does not begin with a number. */
   async version(): Promise<number> {
-    const text = (await this.#bus.call({
+    return Number(/^\d+/.exec(await this.#managerText('Version'))?.[0] ?? 0)
+  }
+
+  /** The host is shutting down: nothing is to be started any more. */
+  async isStopping(): Promise<boolean> {
+    return (await this.#managerText('SystemState')) === 'stopping'
+  }
+
+  async #managerText(property: 'Version' | 'SystemState'): Promise<string> {
+    return (await this.#bus.call({
       path: MANAGER_PATH,
       interface: 'org.freedesktop.DBus.Properties',
       member: 'Get',
       signature: 'ss',
-      body: [MANAGER, 'Version'],
+      body: [MANAGER, property],
     })) as string
-    return Number(/^\d+/.exec(text)?.[0] ?? 0)
   }
 
   /** Calls back when anything about a unit may have changed. */
