@@ -67,14 +67,14 @@ export function requestSwitch(app: App, wish: SwitchWish, observed: Observed, no
       hint: `Put a release into it: dorc deploy ${app.name}`,
     })
   }
+  const { deploy } = app
+  if (deploy?.state === 'switching') throw busy(app, `release ${deploy.release} is being switched to`)
+  if (!wish.force) refuseUnready(app, slot, intent, observed)
   if (intent.run === 'stopped') {
     throw new DorcError('NOT_READY', `Cannot switch "${app.name}" to ${slot}: it is stopped`, {
       hint: `Start it: dorc start ${app.name} --slot ${slot}`,
     })
   }
-  const { deploy } = app
-  if (deploy?.state === 'switching') throw busy(app, `release ${deploy.release} is being switched to`)
-  if (!wish.force) refuseUnready(app, slot, intent, observed)
   if (deploy?.slot === slot && deploy.state === 'ready') return switchTo(app, deploy, now)
   const id = app.lastDeployId + 1
   const { force, requestedAt } = wish
@@ -118,6 +118,7 @@ function whyUnready(app: App, slot: Slot, intent: SlotIntent, observed: Observed
   const { unit, health, problem, installed } = observed.slots[slot]
   if (deploy?.slot === slot && deploy.state === 'failed')
     return `release ${deploy.release} failed there: ${deploy.reason}`
+  if (intent.run === 'stopped') return 'it is stopped'
   if (problem !== null) return problem.message
   if (installed !== intent.incarnation) return `release ${intent.release} is still being put in place`
   if (unit !== 'active') return `its unit is ${unit}`

@@ -18,7 +18,8 @@ export class Terminal implements AsyncDisposable {
   constructor(argv: readonly string[], env: NodeJS.ProcessEnv) {
     const command = `stty cols 100 rows 40; exec ${argv.map(quoted).join(' ')}`
     this.#child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
-      env: { ...process.env, TERM: 'xterm-256color', ...env },
+      // A person's terminal: with CI in the environment Node shows no colours.
+      env: { ...process.env, CI: undefined, TERM: 'xterm-256color', ...env },
     })
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#output += text))
     this.#ended = new Promise((resolve) => this.#child.once('close', resolve))
