@@ -126,10 +126,11 @@ function relayUnit(build: InstalledBuild): string {
   ])
 }
 
+/** SIGINT, for two SIGTERMs in a row are one if the relay has not taken the first yet (signal(7), standard signals). */
 const SECOND_SIGNAL_AT_SHUTDOWN = execCommand([
   '/bin/sh',
   '-c',
-  'if [ "$(timeout 5 systemctl is-system-running)" = stopping ]; then kill -TERM $MAINPID; fi',
+  'if [ "$(timeout 5 systemctl is-system-running)" = stopping ]; then kill -INT $MAINPID; fi',
 ])
 
 /** Started by a public socket when a connection comes and no relay takes it; being active, it quiets the socket. */
