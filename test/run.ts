@@ -31,6 +31,9 @@ interface Result {
   readonly notRun: string | null
 }
 
+/** Far beyond what any tier takes on a slow machine: a tier that hangs fails, and names the file that did not end. */
+const HANGS_AFTER_MS = 20 * 60_000
+
 const isRoot = process.getuid?.() === 0
 const isCi = process.env['CI'] === 'true'
 const node = process.execPath
@@ -67,7 +70,8 @@ async function runTier(tier: Tier): Promise<Result> {
       `--test-reporter-destination=${tap}`,
       tier.files,
     ]
-    spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'] }).on('close', (code) => resolve(code ?? 1))
+    const child = spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'], timeout: HANGS_AFTER_MS })
+    child.on('close', (code) => resolve(code ?? 1))
   })
   const text = readFileSync(tap, 'utf8')
   rmSync(dir, { recursive: true, force: true })

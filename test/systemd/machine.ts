@@ -150,6 +150,7 @@ class NspawnMachine implements Machine {
   readonly #directory: string
   readonly #consolePath: string
   readonly #exited: Promise<void>
+  readonly #entered = new Set<ChildProcess>()
   #leaderPid = 0
 
   constructor(parts: { name: string; nspawn: ChildProcess; directory: string; consolePath: string }) {
@@ -168,7 +169,7 @@ class NspawnMachine implements Machine {
     argv: readonly string[],
     { environment = {}, cwd = '/root' }: Pick<RunOptions, 'environment' | 'cwd'> = {},
   ): ChildProcess {
-    return spawn(
+    const child = spawn(
       'nsenter',
       ['-t', String(this.#leaderPid), ...'-m -u -i -n -p -C'.split(' '), `--wdns=${cwd}`, '--', ...argv],
       {
@@ -182,6 +183,9 @@ class NspawnMachine implements Machine {
         },
       },
     )
+    this.#entered.add(child)
+    child.once('close', () => this.#entered.delete(child))
+    return child
   }
 
   run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
@@ -232,8 +236,7 @@ class NspawnMachine implements Machine {
   async reboot(): Promise<void> {
     const before = this.#leaderPid
     // The command is cut off by its own success.
-    await this.run(['systemctl', 'reboot'])
-    await this.waitForBoot(before)
+    await Promise.all([this.run(['systemctl', 'reboot']), this.waitForBoot(before)])
   }
 
   async until(what: string, isSo: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
@@ -259,7 +262,10 @@ class NspawnMachine implements Machine {
     if (this.#nspawn.exitCode !== null) throw new Error(`nspawn ended with ${this.#nspawn.exitCode}`)
     // unshare → the boot script → nspawn → process 1 of the machine
     const [, , leader = null] = lineage(this.#nspawn.pid ?? 0)
-    if (leader === null || leader === before) return false
+    if (leader === null || leader === before) {
+      this.#signalEntered('SIGCONT')
+      return false
+    }
     this.#leaderPid = leader
     const { stdout } = await this.run(['systemctl', 'is-system-running'], { timeoutMs: 5_000 })
     return ['running', 'degraded'].includes(stdout.trim())
@@ -268,9 +274,18 @@ class NspawnMachine implements Machine {
   async [Symbol.asyncDispose](): Promise<void> {
     // Its death reaches the process namespace's first process (unshare --kill-child), and with that all of them.
     this.#nspawn.kill('SIGKILL')
+    this.#signalEntered('SIGKILL')
     await this.#exited
     await rm(this.#directory, { recursive: true, force: true })
     await this.#removeCgroups()
+  }
+
+  /**
+   * A shutdown stops all processes of the machine for a moment, and nsenter stops itself with its child. Whoever is
+   * stopped does not wait for his child, and without that the kernel never ends the machine's process namespace.
+   */
+  #signalEntered(signal: 'SIGCONT' | 'SIGKILL'): void {
+    for (const child of this.#entered) child.kill(signal)
   }
 
   async #removeCgroups(): Promise<void> {
