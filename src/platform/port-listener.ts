@@ -9,6 +9,9 @@ export type PortListener =
       /** The address to connect to: loopback if it listens there. */
       readonly host: string
       readonly pid: number
+      /** The listening socket, as that process has it open: `/proc/PID/fd/N`. Of several that share the port, one. */
+      readonly fdPath: string
+      readonly inode: number
       /** Connections that wait to be accepted, over all sockets that share the port. */
       readonly acceptQueue: number
       readonly backlog: number
@@ -38,13 +41,15 @@ export function portListener(pids: readonly number[], port: number): PortListene
   let foreign: TcpListener | null = null
   for (const host of hostsOf(listeners)) {
     const reached = reachedBy(host, listeners)
-    const pid = holders.get(reached[0]?.inode ?? 0) ?? null
-    const stranger = reached.find(({ inode }) => (holders.get(inode) ?? null) === null)
-    if (stranger === undefined && pid !== null)
+    const inode = reached[0]?.inode ?? 0
+    const holder = holders.get(inode) ?? null
+    const stranger = reached.find((listener) => (holders.get(listener.inode) ?? null) === null)
+    if (stranger === undefined && holder !== null)
       return {
         kind: 'owned',
         host,
-        pid,
+        ...holder,
+        inode,
         acceptQueue: sum(reached, 'acceptQueue'),
         backlog: sum(reached, 'backlog'),
       }
@@ -81,35 +86,41 @@ export function portsOf(pids: readonly number[]): number[] {
   return [...new Set(ports)].sort((a, b) => a - b)
 }
 
+interface Holder {
+  readonly pid: number
+  readonly fdPath: string
+}
+
 /** Where a socket was seen last. A program with 10,000 open files makes looking for it anew with each probe dear. */
-const lastSeen = new Map<number, { pid: number; fdPath: string }>()
+const lastSeen = new Map<number, Holder>()
 const MAX_SEEN = 1_000
 
-function holderAmong(pids: readonly number[], inode: number): number | null {
+function holderAmong(pids: readonly number[], inode: number): Holder | null {
   const seen = lastHolder(inode)
-  if (seen !== null && pids.includes(seen)) return seen
+  if (seen !== null && pids.includes(seen.pid)) return seen
   for (const pid of pids) {
     for (const [fdPath, held] of socketsOf(pid)) {
       if (held !== inode) continue
       if (lastSeen.size >= MAX_SEEN) lastSeen.clear()
-      lastSeen.set(inode, { pid, fdPath })
-      return pid
+      const holder = { pid, fdPath }
+      lastSeen.set(inode, holder)
+      return holder
     }
   }
   return null
 }
 
 /** The process that was seen to hold the socket and still does; others may hold it as well. */
-function lastHolder(inode: number): number | null {
+function lastHolder(inode: number): Holder | null {
   const seen = lastSeen.get(inode)
   if (seen === undefined) return null
-  if (socketAt(seen.fdPath) === inode) return seen.pid
+  if (socketAt(seen.fdPath) === inode) return seen
   lastSeen.delete(inode)
   return null
 }
 
 function describeForeign({ inode, uid }: TcpListener): PortListener {
-  const pid = lastHolder(inode) ?? holderAmong(allPids(), inode)
+  const pid = holderAmong(allPids(), inode)?.pid ?? null
   const owner = pid === null ? null : ownerOf(pid)
   const command = pid === null ? null : (processStat(pid)?.command ?? null)
   return { kind: 'foreign', pid, command, user: userName(owner?.uid ?? uid) }

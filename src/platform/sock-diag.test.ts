@@ -10,7 +10,7 @@ import {
 } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { socketsOf } from './proc.ts'
-import { countTcpConnections, tcpConnections, tcpListeners } from './sock-diag.ts'
+import { countTcpConnections, resetConnection, tcpConnections, tcpListeners } from './sock-diag.ts'
 
 async function mustListen(t: TestContext, options: ListenOptions): Promise<{ server: Server; port: number }> {
   const sockets = new Set<Socket>()
@@ -85,3 +85,39 @@ test('tcpConnections() sees both ends of nothing but the port that was asked for
   assert.equal(countTcpConnections(port), 2)
   assert.equal(countTcpConnections(1), 0)
 })
+
+test('tcpConnections() counts the bytes of each way', async (t) => {
+  const { server, port } = await mustListen(t, { host: '127.0.0.1', port: 0 })
+  server.on('connection', (socket) => socket.once('data', () => socket.write('x'.repeat(2_000))))
+  const client = connect({ host: '127.0.0.1', port })
+  t.after(() => client.destroy())
+  client.write('x'.repeat(300))
+  await once(client, 'data')
+  const deadline = performance.now() + 5_000
+  while (tcpConnections(port)[0]?.bytesSent !== 2_000 && performance.now() < deadline)
+    await new Promise((resolve) => setImmediate(resolve))
+  const [found] = tcpConnections(port)
+  assert.equal(found?.bytesSent, 2_000)
+  assert.equal(found?.bytesReceived, 300)
+})
+
+test('a connection that is reset breaks at both ends, and no other does', async (t) => {
+  if (process.getuid?.() !== 0) return assert.throws(() => resetConnection(unknown), { code: 'EPERM' })
+  const { server, port } = await mustListen(t, { host: '::', port: 0 })
+  const accepted: Socket[] = []
+  server.on('connection', (socket) => accepted.push(socket))
+  const [doomed, spared] = ['127.0.0.1', '127.0.0.1'].map((host) => connect({ host, port }))
+  assert.ok(doomed && spared)
+  t.after(() => spared.destroy())
+  await Promise.all([once(doomed, 'connect'), once(spared, 'connect')])
+  const found = tcpConnections(port).find(({ peerPort }) => peerPort === doomed.localPort)
+  assert.ok(found)
+  const ended = once(doomed, 'error')
+  assert.equal(resetConnection(found.socketId), true)
+  const [error] = await ended
+  assert.equal((error as NodeJS.ErrnoException).code, 'ECONNRESET')
+  assert.equal(resetConnection(found.socketId), false)
+  assert.equal(countTcpConnections(port), 1)
+})
+
+const unknown = { family: 2, bytes: Buffer.alloc(48) }

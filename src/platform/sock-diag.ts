@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { check, libc, SystemCallError } from './libc.ts'
 
 /**
@@ -20,13 +21,21 @@ const IPPROTO_TCP = 6
 const SOL_SOCKET = 1
 const SO_RCVTIMEO = 20
 const SOCK_DIAG_BY_FAMILY = 20
+const SOCK_DESTROY = 21
+const NLM_F_REQUEST_ACK = 0x1 | 0x4
 const NLM_F_REQUEST_DUMP = 0x1 | 0x300
 const NLMSG_ERROR = 2
 const NLMSG_DONE = 3
 const NLMSGHDR_BYTES = 16
 const INET_DIAG_REQ_BYTES = 56
 const INET_DIAG_MSG_BYTES = 72
+/** `struct inet_diag_sockid`, the same in requests and answers. */
+const SOCKET_ID_BYTES = 48
+const INET_DIAG_INFO = 2
 const INET_DIAG_SKV6ONLY = 11
+/** `struct tcp_info` (<linux/tcp.h>), since Linux 4.1. */
+const TCPI_BYTES_ACKED = 120
+const TCPI_BYTES_RECEIVED = 128
 /** One message of a dump is never longer (netlink_dump, net/netlink/af_netlink.c: 32 KiB). */
 const ANSWER_BYTES = 64 * 1024
 
@@ -58,6 +67,18 @@ export interface TcpConnection {
   readonly receiveQueue: number
   /** Bytes that went out and were not acknowledged. */
   readonly sendQueue: number
+  readonly bytesReceived: number
+  /** Sent and acknowledged. */
+  readonly bytesSent: number
+  /** SO_COOKIE: no other socket gets it until the next boot. */
+  readonly cookie: bigint
+  /** What `resetConnection` knows the socket by. */
+  readonly socketId: SocketId
+}
+
+export interface SocketId {
+  readonly family: number
+  readonly bytes: Buffer
 }
 
 /** Every listening TCP socket, or those on one port. Throws SystemCallError if the kernel has no sock_diag. */
@@ -80,7 +101,16 @@ export function tcpListeners(port = 0): TcpListener[] {
 /** Connections with this local port that may still carry data to the program behind it. */
 export function tcpConnections(localPort: number): TcpConnection[] {
   const found: TcpConnection[] = []
-  dump({ states: [TCP_ESTABLISHED, TCP_CLOSE_WAIT], port: localPort }, (message, start) => {
+  const wanted = {
+    states: [TCP_ESTABLISHED, TCP_CLOSE_WAIT],
+    port: localPort,
+    extension: INET_DIAG_INFO,
+  } as const
+  dump(wanted, (message, start, end) => {
+    const info = attributeAt(message, start, end, INET_DIAG_INFO)
+    const counter = (offset: number): number =>
+      info === null ? 0 : Number(message.readBigUInt64LE(info + offset))
+    const id = Buffer.from(message.subarray(start + 4, start + 4 + SOCKET_ID_BYTES))
     found.push({
       localAddress: addressAt(message, start, 8),
       localPort: message.readUInt16BE(start + 4),
@@ -89,9 +119,31 @@ export function tcpConnections(localPort: number): TcpConnection[] {
       inode: message.readUInt32LE(start + 68),
       receiveQueue: message.readUInt32LE(start + 56),
       sendQueue: message.readUInt32LE(start + 60),
+      bytesReceived: counter(TCPI_BYTES_RECEIVED),
+      bytesSent: counter(TCPI_BYTES_ACKED),
+      cookie: id.readBigUInt64LE(40),
+      socketId: { family: message.readUInt8(start), bytes: id },
     })
   })
   return found
+}
+
+/**
+ * Resets a connection at both ends, whoever's it is; false if it is gone. Needs CAP_NET_ADMIN; throws SystemCallError:
+ * EPERM, EOPNOTSUPP on a kernel without CONFIG_INET_DIAG_DESTROY.
+ */
+export function resetConnection({ family, bytes }: SocketId): boolean {
+  const asked = requestOf(SOCK_DESTROY, NLM_F_REQUEST_ACK, family)
+  bytes.copy(asked, NLMSGHDR_BYTES + 8)
+  return withDiagSocket((fd) => {
+    check('send', Number(send(fd, asked, asked.length, 0)))
+    const answer = Buffer.alloc(ANSWER_BYTES)
+    check('recv', Number(recv(fd, answer, ANSWER_BYTES, 0)))
+    const errno = -answer.readInt32LE(NLMSGHDR_BYTES)
+    if (errno === constants.errno.ENOENT) return false
+    if (errno !== 0) throw new SystemCallError('sock_diag destroy', errno)
+    return true
+  })
 }
 
 /** How many `tcpConnections` there are, without making an object of each. */
@@ -105,17 +157,25 @@ interface Wanted {
   readonly states: readonly (typeof STATES)[number][]
   /** 0: every port. */
   readonly port: number
+  /** One more attribute of each socket, by its INET_DIAG_ number. */
+  readonly extension?: number
 }
 
 type Visit = (message: Buffer, start: number, end: number) => void
 
 /** Calls back with each inet_diag_msg, which lies between `start` and `end` and is overwritten afterwards. */
 function dump(wanted: Wanted, visit: Visit): void {
+  withDiagSocket((fd) => {
+    for (const family of [AF_INET, AF_INET6]) dumpFamily(fd, request(family, wanted), visit)
+  })
+}
+
+function withDiagSocket<T>(use: (fd: number) => T): T {
   const fd = check('socket', socket(AF_NETLINK, SOCK_DGRAM_CLOEXEC, NETLINK_SOCK_DIAG) as number)
   try {
     // A dump is answered at once; the limit keeps a broken kernel from stopping the event loop for ever.
     check('setsockopt', setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, secondsAsTimeval(2), 16) as number)
-    for (const family of [AF_INET, AF_INET6]) dumpFamily(fd, request(family, wanted), visit)
+    return use(fd)
   } finally {
     close(fd)
   }
@@ -143,18 +203,25 @@ function ignoreMissingFamily(errno: number): void {
   if (errno !== 0 && errno !== 2) throw new SystemCallError('sock_diag', errno)
 }
 
-function request(family: number, { states, port }: Wanted): Buffer {
-  const bytes = Buffer.alloc(NLMSGHDR_BYTES + INET_DIAG_REQ_BYTES)
-  bytes.writeUInt32LE(bytes.length, 0)
-  bytes.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4)
-  bytes.writeUInt16LE(NLM_F_REQUEST_DUMP, 6)
-  bytes.writeUInt8(family, 16)
-  bytes.writeUInt8(IPPROTO_TCP, 17)
+function request(family: number, { states, port, extension = 0 }: Wanted): Buffer {
+  const bytes = requestOf(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, family)
+  if (extension > 0) bytes.writeUInt8(1 << (extension - 1), 18)
   bytes.writeUInt32LE(
     states.reduce((mask, state) => mask | (1 << state), 0),
     20,
   )
   bytes.writeUInt16BE(port, 24)
+  return bytes
+}
+
+/** `struct nlmsghdr` and `struct inet_diag_req_v2`, every state wanted. */
+function requestOf(type: number, flags: number, family: number): Buffer {
+  const bytes = Buffer.alloc(NLMSGHDR_BYTES + INET_DIAG_REQ_BYTES)
+  bytes.writeUInt32LE(bytes.length, 0)
+  bytes.writeUInt16LE(type, 4)
+  bytes.writeUInt16LE(flags, 6)
+  bytes.writeUInt8(family, 16)
+  bytes.writeUInt8(IPPROTO_TCP, 17)
   return bytes
 }
 
@@ -190,9 +257,15 @@ function compressed(groups: readonly string[]): string {
 }
 
 function attribute(message: Buffer, start: number, end: number, wanted: number): number | null {
+  const at = attributeAt(message, start, end, wanted)
+  return at === null ? null : message.readUInt8(at)
+}
+
+/** Where the attribute's value begins. */
+function attributeAt(message: Buffer, start: number, end: number, wanted: number): number | null {
   for (let at = start + INET_DIAG_MSG_BYTES; at + 4 < end; ) {
     const length = message.readUInt16LE(at)
-    if (message.readUInt16LE(at + 2) === wanted) return message.readUInt8(at + 4)
+    if (message.readUInt16LE(at + 2) === wanted) return at + 4
     at += aligned(Math.max(length, 4))
   }
   return null
