@@ -1,0 +1,67 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { TestContext } from 'node:test'
+import { check, libc } from '../../src/platform/libc.ts'
+
+const unshare = libc.func('int unshare(int flags)')
+const mount = libc.func(
+  'int mount(const char *source, const char *target, const char *type, ulong flags, void *data)',
+)
+
+const CLONE_NEWNS = 0x00020000
+const CLONE_NEWNET = 0x40000000
+const MS_REC_PRIVATE = 0x4000 | 0x40000
+
+/**
+ * Moves this process's main thread, where all its sockets are made, and every child from now on into a network and a mount
+ * namespace of its own: programs and mounts of a test touch nobody else's, and end with it.
+ */
+export function enterOwnNetwork(): void {
+  check('unshare', unshare(CLONE_NEWNET | CLONE_NEWNS) as number)
+  check('mount', mount('none', '/', '', MS_REC_PRIVATE, null) as number)
+  run('ip link set lo up')
+}
+
+/** A bpf file system that only this process and its children see. */
+export function mountBpf(path: string): void {
+  check('mount bpf', mount('bpf', path, 'bpf', 0, null) as number)
+}
+
+/** Another host, over a cable: 10.77.0.2 and fd77::2; this one is 10.77.0.1 and fd77::1. */
+export interface OtherHost {
+  /** Runs a program there; returns what it prints. */
+  run(argv: readonly string[]): Promise<string>
+}
+
+export function connectOtherHost(t: TestContext): OtherHost {
+  // A process that holds the namespace open: no name of it is left on this machine.
+  const pidFile = join(tmpdir(), `dorc-host-${process.pid}`)
+  run(
+    `unshare --net sh -c 'echo $$ > ${pidFile}; exec sleep 1000' >/dev/null 2>&1 & while ! [ -s ${pidFile} ]; do sleep 0.01; done`,
+  )
+  const pid = readFileSync(pidFile, 'utf8').trim()
+  rmSync(pidFile)
+  t.after(() => {
+    run(`kill ${pid}; ip link del here 2>/dev/null || true`)
+  })
+  run(`
+    ip link add here type veth peer name there netns ${pid}
+    ip addr add 10.77.0.1/24 dev here; ip -6 addr add fd77::1/64 dev here nodad; ip link set here up
+    nsenter -t ${pid} -n sh -c 'ip link set lo up; ip addr add 10.77.0.2/24 dev there; ip -6 addr add fd77::2/64 dev there nodad; ip link set there up'
+  `)
+  return {
+    run: async (argv) => (await promisify(execFile)('nsenter', ['-t', pid, '-n', ...argv])).stdout,
+  }
+}
+
+export function run(script: string): string {
+  return execFileSync('sh', ['-ec', script], { encoding: 'utf8' })
+}
+
+/** Writes a sysctl of this network namespace. */
+export function setSysctl(name: string, value: string): void {
+  writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value)
+}
