@@ -55,6 +55,7 @@ test('every default that docs/configuration.md names is the one that is filled i
     deploy_timeout: app.deployTimeoutMs,
     min_healthy: app.minHealthyMs,
     hold_timeout: app.holdTimeoutMs,
+    guard_slot_ports: app.guardSlotPorts,
     keep_releases: String(app.keepReleases),
     'blue.dir': blue.workingDir,
     start: blue.start.join(' '),

@@ -23,6 +23,7 @@ export function toDefinition(name: string, file: AppFile, paths: Paths): Definit
     deployTimeoutMs: file.deploy_timeout,
     minHealthyMs: file.min_healthy,
     holdTimeoutMs: file.hold_timeout,
+    guardSlotPorts: file.guard_slot_ports,
     keepReleases: file.keep_releases,
     slots: { blue: slotOf('blue'), green: slotOf('green') },
   }

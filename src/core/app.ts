@@ -83,6 +83,8 @@ export interface ObservedRoute {
   /** null: new connections are held. */
   readonly target: Target | null
   readonly paused: boolean
+  /** Ports that other hosts are kept off, lowest first. */
+  readonly guardedPorts: readonly number[]
 }
 
 export interface Target {
@@ -129,7 +131,12 @@ export type Health =
 
 /** What is to be done to the host. Each may run twice; each is idempotent. */
 export type Step =
-  | { readonly kind: 'route'; readonly target: Target | null; readonly paused: boolean }
+  | {
+      readonly kind: 'route'
+      readonly target: Target | null
+      readonly paused: boolean
+      readonly guardedPorts: readonly number[]
+    }
   | { readonly kind: 'unroute' }
   | { readonly kind: 'stop-slot'; readonly slot: Slot }
   | { readonly kind: 'install-slot'; readonly slot: Slot; readonly intent: SlotIntent }

@@ -51,7 +51,12 @@ function seen(
   const port = definition.slots[target].port
   return {
     slots: { blue: slot('blue', 1), green: slot('green', 2) },
-    route: { listen: '0.0.0.0:8080', target: { slot: target, host: '127.0.0.1', port }, paused: false },
+    route: {
+      listen: '0.0.0.0:8080',
+      target: { slot: target, host: '127.0.0.1', port },
+      paused: false,
+      guardedPorts: [21235, 21236],
+    },
   }
 }
 
@@ -84,7 +89,7 @@ test('traffic does not stay with the other slot when the active one was stopped'
   const { blue } = stopped.slots
   const app = { ...stopped, slots: { ...stopped.slots, blue: blue && { ...blue, run: 'stopped' as const } } }
   const steps = plan(app, seen({ blue: { unit: 'inactive', health: { state: 'unknown' } } }, 'green'))
-  assert.deepEqual(steps, [{ kind: 'route', target: null, paused: false }])
+  assert.deepEqual(steps, [{ kind: 'route', target: null, paused: false, guardedPorts: [21235, 21236] }])
 })
 
 test('preparing raises the generation and gives the slot a new incarnation', () => {
@@ -150,7 +155,7 @@ test('a foreign listener on the slot port is never given a connection', () => {
     appWith(null),
     seen({ blue: { listener: { state: 'foreign', detail: 'held by pid 4711' } } }),
   )
-  assert.deepEqual(steps, [{ kind: 'route', target: null, paused: false }])
+  assert.deepEqual(steps, [{ kind: 'route', target: null, paused: false, guardedPorts: [21235, 21236] }])
 })
 
 test('a switch to a slot that does not pass its probes is refused with the reason, and obeyed with force', () => {

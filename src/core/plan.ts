@@ -20,12 +20,21 @@ function planRemoval(purge: boolean): Step[] {
 function planRoute(app: App, observed: Observed): Step[] {
   const { route } = observed
   const target = wantedTarget(app, observed)
+  const guardedPorts = guardedPortsOf(app)
   const isAsWanted =
     route !== null &&
+    route.guardedPorts.join() === guardedPorts.join() &&
     route.listen === formatListen(app.definition.listen) &&
     route.paused === app.paused &&
     isSameTarget(route.target, target)
-  return isAsWanted ? [] : [{ kind: 'route', target, paused: app.paused }]
+  return isAsWanted ? [] : [{ kind: 'route', target, paused: app.paused, guardedPorts }]
+}
+
+/** Both what runs and what will: a port changes with the next deploy only. */
+function guardedPortsOf({ definition, slots }: App): number[] {
+  if (!definition.guardSlotPorts) return []
+  const ports = SLOTS.flatMap((slot) => [definition.slots[slot].port, slots[slot]?.definition.port ?? []])
+  return [...new Set(ports.flat())].toSorted((one, other) => one - other)
 }
 
 /** null: hold new connections until there is somebody to give them to. */

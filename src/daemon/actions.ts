@@ -90,8 +90,8 @@ async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promi
     app,
     observation,
     releases,
-    dataPlane: adapters.dataPlane.name,
-    dataPlaneReason: routeProblem,
+    dataPlane: observation.route?.via ?? 'relay',
+    dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,
     now: clock.now(),
     wall: clock.wall(),
   })

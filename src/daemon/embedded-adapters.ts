@@ -2,7 +2,9 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EmbeddedHost } from '../dataplane/relay/embedded-host.ts'
 import { EmbeddedListeners } from '../dataplane/relay/embedded-listeners.ts'
+import type { SlotProcesses } from '../dataplane/dataplane.ts'
 import { createRelayPlane } from '../dataplane/relay/relay-plane.ts'
+import { createSteeringPlane } from '../dataplane/steering/steering-plane.ts'
 import { createProber } from '../health/prober.ts'
 import { buildId } from '../platform/build-id.ts'
 import { createReleaseStore } from '../releases/release-store.ts'
@@ -22,7 +24,9 @@ export async function embeddedAdapters({ paths, clock, log }: AdapterContext): P
   const logPath = join(paths.logs, 'relay.log')
   const host = new EmbeddedHost({ folder: paths.relayRun, routesPath, build, logPath })
   const listeners = stack.use(new EmbeddedListeners(host))
-  const dataPlane = stack.use(createRelayPlane({ host, listeners, routesPath, build, log, clock }))
+  const slotProcesses: SlotProcesses = async (app, slot) => (await supervisor.observe(app, slot)).pids
+  const relay = createRelayPlane({ host, listeners, routesPath, build, slotProcesses, log, clock })
+  const dataPlane = stack.use(createSteeringPlane({ relay, pins: null, slotProcesses, log, clock }))
   // Without a route there is nothing that a relay would have to outlive the daemon for.
   stack.defer(async () => {
     if ((await dataPlane.observe()).routes.length === 0) await host.endAll()

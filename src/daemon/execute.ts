@@ -14,9 +14,9 @@ export function executorsFor(
   { forget }: ExecuteOptions,
 ): Executors {
   return {
-    async route({ target, paused }, { name, definition }) {
+    async route({ target, paused, guardedPorts }, { name, definition }) {
       const { listen, holdTimeoutMs } = definition
-      await dataPlane.setRoute({ app: name, listen, target, paused, holdTimeoutMs })
+      await dataPlane.setRoute({ app: name, listen, target, paused, holdTimeoutMs, guardedPorts })
     },
     async unroute(_step, { name }) {
       await dataPlane.removeRoute(name)

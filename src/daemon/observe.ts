@@ -54,9 +54,9 @@ export async function observe(app: App, adapters: Adapters, problems: Problems):
 }
 
 function routeOf(route: RouteReport | null): ObservedRoute | null {
-  return route === null
-    ? null
-    : { listen: formatListen(route.listen), target: route.target, paused: route.paused }
+  if (route === null) return null
+  const { listen, target, paused, guardedPorts } = route
+  return { listen: formatListen(listen), target, paused, guardedPorts }
 }
 
 interface SlotObservation {

@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { SlotProcesses } from '../dataplane/dataplane.ts'
 import { createRelayPlane } from '../dataplane/relay/relay-plane.ts'
+import { createSteeringPlane } from '../dataplane/steering/steering-plane.ts'
 import { createProber } from '../health/prober.ts'
 import { buildId } from '../platform/build-id.ts'
 import { groupIdOf } from '../platform/accounts.ts'
@@ -23,7 +25,9 @@ export async function systemdAdapters({ paths, clock, log }: AdapterContext): Pr
   const supervisor = stack.use(await createSystemdSupervisor({ ...units, stateDir: paths.state, log }))
   const host = new SystemdRelayHost(units)
   const listeners = new SystemdListeners(units)
-  const dataPlane = stack.use(createRelayPlane({ host, listeners, routesPath, build: buildId(), log, clock }))
+  const slotProcesses: SlotProcesses = async (app, slot) => (await supervisor.observe(app, slot)).pids
+  const relay = createRelayPlane({ host, listeners, routesPath, build: buildId(), slotProcesses, log, clock })
+  const dataPlane = stack.use(createSteeringPlane({ relay, pins: paths.bpf, slotProcesses, log, clock }))
   const prober = stack.use(createProber({ clock, log }))
   const releases = await createReleaseStore({
     releasesPath: paths.releases,

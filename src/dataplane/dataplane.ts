@@ -2,7 +2,7 @@ import type { Slot, Target } from '../core/app.ts'
 import type { ListenAddress } from '../core/definition.ts'
 
 /**
- * Where an app's new connections go. Two implementations: the relay (userland) and, later, steering (kernel).
+ * Where an app's new connections go. Two implementations: the relay (userland) and steering (kernel, over a relay).
  * Both are level-based: they are told the wanted route, and told again after a crash of either side.
  */
 export interface DataPlane extends AsyncDisposable {
@@ -17,7 +17,33 @@ export interface DataPlane extends AsyncDisposable {
   removeRoute(app: string): Promise<void>
   /** What is carried right now, as the plane itself reports it. */
   observe(): Promise<PlaneReport>
+  /**
+   * The live connections that came in through the app's listen address, whatever carries them. They are asked of the
+   * kernel and of the relays, not remembered. Throws DATA_PLANE_FAILED.
+   */
+  connections(app: string): Promise<readonly Connection[]>
+  /** Resets these connections at both ends and says how many of them it found alive. Throws DATA_PLANE_FAILED. */
+  closeConnections(app: string, ids: readonly string[]): Promise<number>
 }
+
+/** A connection of a client with a slot. */
+export interface Connection {
+  /** Names the connection for as long as it lives, and no other of its app. */
+  readonly id: string
+  readonly slot: Slot
+  readonly via: 'steering' | 'relay'
+  readonly peer: { readonly host: string; readonly port: number }
+  /** null: nobody saw it begin. */
+  readonly ageMs: number | null
+  /** From the client to the slot. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** The slot's process at the other end; null while none has accepted it. */
+  readonly process: { readonly pid: number; readonly command: string } | null
+}
+
+/** The processes of a slot's unit now: by cgroup or, embedded, by session. */
+export type SlotProcesses = (app: string, slot: Slot) => Promise<readonly number[]>
 
 export interface Route {
   readonly app: string
@@ -28,6 +54,8 @@ export interface Route {
   readonly paused: boolean
   /** A connection that waits longer than this for a listening target is closed. */
   readonly holdTimeoutMs: number
+  /** Slot ports that other hosts may not connect to, if the plane can keep them out. */
+  readonly guardedPorts: readonly number[]
 }
 
 export interface PlaneReport {
@@ -39,6 +67,11 @@ export interface RouteReport {
   readonly listen: ListenAddress
   readonly target: Target | null
   readonly paused: boolean
+  readonly guardedPorts: readonly number[]
+  /** What carries new connections. */
+  readonly via: 'steering' | 'relay'
+  /** Why the relay carries them, or some of them, where steering was to; null if there is nothing to explain. */
+  readonly reason: string | null
   /** Open connections by the slot that they were given to, over all generations of the plane. */
   readonly connections: Readonly<Record<Slot, number>>
   /** New connections that wait for a listening target. */

@@ -15,6 +15,8 @@ export interface Paths {
   readonly run: string
   readonly socket: string
   readonly relayRun: string
+  /** Where a bpf file system holds what steers; only under systemd. */
+  readonly bpf: string
   readonly logs: string
   /** Units of the administrator (systemd.unit(5)); without meaning under another root. */
   readonly units: string
@@ -34,6 +36,7 @@ export function pathsUnder(root: string): Paths {
     run,
     socket: join(run, 'dorc.sock'),
     relayRun: join(run, 'relay'),
+    bpf: join(run, 'bpf'),
     logs: join(state, 'logs'),
     units: join(root, 'etc/systemd/system'),
   }

@@ -10,7 +10,7 @@ import { UnitFiles } from '../supervisor/systemd/unit-files.ts'
 import { GROUP, mustBeFit, removeGroup } from './host.ts'
 import { INSTALL_DIR } from './installed-build.ts'
 import { type Report, UNIT_DIR } from './setup.ts'
-import { DAEMON_UNIT, PLACEHOLDER_TEMPLATE, RELAY_TEMPLATE } from './units.ts'
+import { BPF_MOUNT, DAEMON_UNIT, PLACEHOLDER_TEMPLATE, RELAY_TEMPLATE } from './units.ts'
 
 const SLOT_UNIT = /^(?:blue|green)-.+\.service$/
 
@@ -25,6 +25,7 @@ export async function removeSetup(report: Report, { purge }: { readonly purge: b
   const files = new UnitFiles(UNIT_DIR)
   const names = await files.list()
   await stopAndDisable(systemd, DAEMON_UNIT)
+  await stop(systemd, BPF_MOUNT)
   const sockets = names.filter((name) => appOfListenSocket(name) !== null)
   for (const socket of sockets) await stopAndDisable(systemd, socket)
   for (const app of sockets.map(appOfListenSocket))
@@ -34,7 +35,7 @@ export async function removeSetup(report: Report, { purge }: { readonly purge: b
   for (const slot of slots) await stopAndDisable(systemd, slot)
   report('The daemon, the relay and all apps were stopped')
 
-  const own = [DAEMON_UNIT, RELAY_TEMPLATE, PLACEHOLDER_TEMPLATE, RELAY_SOCKETS_FILE]
+  const own = [DAEMON_UNIT, BPF_MOUNT, RELAY_TEMPLATE, PLACEHOLDER_TEMPLATE, RELAY_SOCKETS_FILE]
   for (const name of [...slots, ...sockets, ...own]) await removeUnit(files, name, report)
   await systemd.reload()
   await rm(INSTALL_DIR, { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { runtimeOptions } from '../platform/programs.ts'
 import type { InstalledBuild } from './installed-build.ts'
 
 export const DAEMON_UNIT = 'dorcd.service'
+export const BPF_MOUNT = 'run-dorc-bpf.mount'
 export const RELAY_TEMPLATE = 'dorc-relay@.service'
 export const PLACEHOLDER_TEMPLATE = 'dorc-listen@.service'
 
@@ -11,6 +12,7 @@ export const PLACEHOLDER_TEMPLATE = 'dorc-listen@.service'
 export function ownUnits(build: InstalledBuild): Readonly<Record<string, string>> {
   return {
     [DAEMON_UNIT]: daemonUnit(build),
+    [BPF_MOUNT]: bpfMount(),
     [RELAY_TEMPLATE]: relayUnit(build),
     [PLACEHOLDER_TEMPLATE]: placeholderUnit(),
   }
@@ -19,19 +21,22 @@ export function ownUnits(build: InstalledBuild): Readonly<Record<string, string>
 /**
  * The daemon is root without most of its power. It writes units and its own state, reads uploads and fills working
  * directories wherever their owners put them (so /home and /tmp are the real ones), runs the copier as the uploader,
- * asks /proc who holds a port, and takes listening sockets out of process 1. RestrictSUIDSGID= is not for it: that
+ * asks /proc who holds a port, takes listening sockets out of process 1 and of apps (SYS_PTRACE), and steers (BPF,
+ * NET_ADMIN). RestrictSUIDSGID= is not for it: that
  * blocks openat2(2), whose mode it cannot see (seccomp_restrict_suid_sgid, src/shared/seccomp-util.c), and the copier
  * lives by openat2.
  */
 function daemonUnit(build: InstalledBuild): string {
   const capabilities =
-    'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL NET_BIND_SERVICE SETGID SETUID SYS_PTRACE'
+    'BPF CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL NET_ADMIN NET_BIND_SERVICE SETGID SETUID SYS_PTRACE'
   return unitText([
     {
       name: 'Unit',
       assignments: [
         ['Description', 'dorc, blue/green deployment: the daemon'],
-        ['After', 'dbus.service network.target'],
+        ['After', `dbus.service network.target ${BPF_MOUNT}`],
+        // Without it the relay carries everything.
+        ['Wants', BPF_MOUNT],
         ['StartLimitIntervalSec', '0'],
       ],
     },
@@ -54,6 +59,8 @@ function daemonUnit(build: InstalledBuild): string {
         ['ConfigurationDirectory', 'dorc'],
         ['ReadWritePaths', '/etc/systemd/system'],
         ['LimitNOFILE', '65536'],
+        // Kernels before 5.11 count bpf maps as locked memory.
+        ['LimitMEMLOCK', 'infinity'],
         ['CapabilityBoundingSet', capabilities.replaceAll(/\w+/g, 'CAP_$&')],
         ['NoNewPrivileges', 'yes'],
         ['ProtectSystem', 'full'],
@@ -71,11 +78,31 @@ function daemonUnit(build: InstalledBuild): string {
         ['RestrictAddressFamilies', 'AF_INET AF_INET6 AF_UNIX AF_NETLINK'],
         ['LockPersonality', 'yes'],
         ['SystemCallArchitectures', 'native'],
-        ['SystemCallFilter', '@system-service pidfd_open pidfd_getfd openat2'],
+        ['SystemCallFilter', '@system-service pidfd_open pidfd_getfd openat2 bpf'],
+        ['SystemCallFilter', '~@resources'],
         ['SystemCallErrorNumber', 'EPERM'],
       ],
     },
     { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
+  ])
+}
+
+/** What the daemon pins here steers on while it is away: its own mount namespace would end with it. */
+function bpfMount(): string {
+  return unitText([
+    {
+      name: 'Unit',
+      assignments: [['Description', 'dorc, blue/green deployment: what steers in the kernel']],
+    },
+    {
+      name: 'Mount',
+      assignments: [
+        ['What', 'bpf'],
+        ['Where', '/run/dorc/bpf'],
+        ['Type', 'bpf'],
+        ['Options', 'mode=0700,nosuid,nodev,noexec'],
+      ],
+    },
   ])
 }
 

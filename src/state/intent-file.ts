@@ -55,6 +55,7 @@ const definition = z.strictObject({
   deployTimeoutMs: z.number(),
   minHealthyMs: z.number(),
   holdTimeoutMs: z.number(),
+  guardSlotPorts: z.boolean().default(true),
   keepReleases: z.int(),
   slots: z.strictObject({ blue: slotDefinition, green: slotDefinition }),
 })

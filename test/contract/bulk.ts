@@ -23,7 +23,9 @@ export async function patternHash(bytes: number): Promise<string> {
 export async function readSlowly(socket: Socket, hash: Hash): Promise<number> {
   let length = 0
   let nextPause = PAUSE_EACH_BYTES
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  // The other way may still be busy when this one ends.
+  const chunks = socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  for await (const chunk of chunks) {
     hash.update(chunk)
     length += chunk.length
     if (length < nextPause) continue

@@ -203,9 +203,10 @@ for (const { name, open } of dataPlanes)
       const slots = await twoSlots(t)
       const bytes = 64 * 1024 * 1024
       const atSlot = createHash('sha256')
+      const { promise: heard, resolve: hears } = Promise.withResolvers<number>()
       const server = await serve(t, (socket) => {
         sendPattern(socket, bytes)
-        readSlowly(socket, atSlot)
+        hears(readSlowly(socket, atSlot))
       })
       const target = (slot: Slot) => ({ slot, host: HOST, port: server.port })
       await plane.setRoute(slots.route('blue', { target: target('blue') }))
@@ -219,6 +220,7 @@ for (const { name, open } of dataPlanes)
       while (!(await Promise.race([isDone, sleep(20, false)])))
         await plane.setRoute(slots.route(switches++ % 2 === 0 ? 'green' : 'blue'))
       await until('both ends are closed', async () => (await reportOf(plane)).connections.blue === 0)
+      assert.equal(await heard, bytes)
       const expected = await patternHash(bytes)
       assert.equal(atClient.digest('hex'), expected)
       assert.equal(atSlot.digest('hex'), expected)
@@ -242,6 +244,7 @@ for (const { name, open } of dataPlanes)
             target: { slot: 'blue', host: slotHost, port: server.port },
             paused: false,
             holdTimeoutMs: 20_000,
+            guardedPorts: [],
           })
           for (const host of clientHosts) await new Client(t, { host, port }).hears('a slot\n')
         })
@@ -305,6 +308,7 @@ async function twoSlots(t: TestContext): Promise<TwoSlots> {
       target: slot === null ? null : { slot, host: HOST, port: ports[slot] },
       paused: false,
       holdTimeoutMs: 20_000,
+      guardedPorts: [],
       ...changes,
     }),
   }

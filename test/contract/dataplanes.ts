@@ -44,7 +44,15 @@ export async function openRelay(t: TestContext, wrapper: readonly string[] = [])
     return {
       host,
       listeners,
-      plane: createRelayPlane({ host, listeners, routesPath, build, log, clock: systemClock }),
+      plane: createRelayPlane({
+        host,
+        listeners,
+        routesPath,
+        build,
+        slotProcesses: () => Promise.resolve([process.pid]),
+        log,
+        clock: systemClock,
+      }),
     }
   }
   let parts = make('first')

@@ -13,6 +13,7 @@ test('more connections than ephemeral ports use other source addresses', async (
     target: { slot: 'blue', host: '127.0.0.1', port: 8081 },
     paused: false,
     holdTimeoutMs: 20_000,
+    guardedPorts: [],
   })
   // Towards three addresses of the relay there are 50 ports each; from it to the slot 50 in all.
   const clients = ['127.0.0.1', '127.0.0.2', '127.0.0.3'].flatMap((host) =>

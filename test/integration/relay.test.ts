@@ -317,6 +317,7 @@ function routeTo(listenPort: number, port: number): Route {
     target: { slot: 'blue', host: HOST, port },
     paused: false,
     holdTimeoutMs: 20_000,
+    guardedPorts: [],
   }
 }
 

@@ -108,6 +108,7 @@ export class World {
             listen: formatListen(app.definition.listen),
             target: step.target,
             paused: step.paused,
+            guardedPorts: step.guardedPorts,
           }
         return
       case 'unroute':

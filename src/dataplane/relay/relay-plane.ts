@@ -3,7 +3,7 @@ import type { Slot, Target } from '../../core/app.ts'
 import { DorcError, describeError } from '../../core/errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Logger } from '../../platform/log.ts'
-import type { DataPlane, PlaneReport, Route, RouteReport } from '../dataplane.ts'
+import type { Connection, DataPlane, PlaneReport, Route, RouteReport, SlotProcesses } from '../dataplane.ts'
 import type { RelayRouteReport, Report } from './control-protocol.ts'
 import type { PublicListeners, RelayHost, RelayProcess } from './ports.ts'
 import { type NamedListener, RelayLink } from './relay-link.ts'
@@ -18,12 +18,17 @@ export interface RelayPlaneOptions {
   readonly routesPath: string
   /** Relays of another build are replaced. */
   readonly build: string
+  readonly slotProcesses: SlotProcesses
   readonly log: Logger
   readonly clock: Clock
 }
 
 export interface RelayPlane extends DataPlane {
   readonly name: 'relay'
+  /** Every route that was set and not removed, also by a former daemon. */
+  wanted(): Promise<readonly Route[]>
+  /** Calls back when connections of an app came, soon after and not for each: they were not steered. */
+  onArrival(listener: (app: string) => void): void
   /** What an upgrade does: a new generation takes over, the old ones live on for their last connections. */
   retireAndReplace(): Promise<void>
 }
@@ -61,6 +66,7 @@ class RelayDataPlane implements RelayPlane {
   readonly #log: Logger
   readonly #routes = new Map<string, Route>()
   readonly #links = new Map<string, RelayLink>()
+  readonly #arrivalListeners: ((app: string) => void)[] = []
   #hasLoaded = false
   #last: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
@@ -105,6 +111,22 @@ class RelayDataPlane implements RelayPlane {
       const reports = generations.flatMap(({ report }) => (report === null ? [] : [report]))
       return { routes: [...this.#routes.values()].flatMap((route) => aggregate(route, reports)) }
     })
+  }
+
+  async wanted(): Promise<readonly Route[]> {
+    return await this.#exclusively(() => Promise.resolve([...this.#routes.values()]))
+  }
+
+  onArrival(listener: (app: string) => void): void {
+    this.#arrivalListeners.push(listener)
+  }
+
+  async connections(): Promise<readonly Connection[]> {
+    return await Promise.resolve([])
+  }
+
+  async closeConnections(): Promise<number> {
+    return await Promise.resolve(0)
   }
 
   async retireAndReplace(): Promise<void> {
@@ -367,6 +389,9 @@ function aggregate(route: Route, reports: readonly Report[]): RouteReport[] {
       listen: route.listen,
       target: inForce.target,
       paused: inForce.paused,
+      guardedPorts: route.guardedPorts,
+      via: 'relay',
+      reason: null,
       connections: { blue: connections('blue'), green: connections('green') },
       held: sum(({ held }) => held),
       timedOut: sum(({ timedOut }) => timedOut),

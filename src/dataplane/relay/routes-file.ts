@@ -35,17 +35,20 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 
 function parseRoute(value: unknown, where: string): Route {
   if (!isRecord(value)) throw new Error(`${where} is not an object`)
-  const { app, listen, target, paused, holdTimeoutMs } = value
+  const { app, listen, target, paused, holdTimeoutMs, guardedPorts = [] } = value
   if (typeof app !== 'string' || app === '') throw new Error(`${where}.app is not a name`)
   if (typeof paused !== 'boolean') throw new Error(`${where}.paused is not a boolean`)
   if (typeof holdTimeoutMs !== 'number' || !(holdTimeoutMs >= 0))
     throw new Error(`${where}.holdTimeoutMs is not a number of milliseconds`)
+  if (!Array.isArray(guardedPorts) || !guardedPorts.every(isPort))
+    throw new Error(`${where}.guardedPorts is not a list of ports`)
   return {
     app,
     listen: parseAddress(listen, `${where}.listen`),
     target: target === null ? null : parseTarget(target, `${where}.target`),
     paused,
     holdTimeoutMs,
+    guardedPorts,
   }
 }
 
@@ -59,7 +62,10 @@ export function parseAddress(value: unknown, where: string): ListenAddress {
   if (!isRecord(value)) throw new Error(`${where} is not an object`)
   const { host, port } = value
   if (typeof host !== 'string' || isIP(host) === 0) throw new Error(`${where}.host is not an address`)
-  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new Error(`${where}.port is not a port`)
+  if (!isPort(port)) throw new Error(`${where}.port is not a port`)
   return { host, port }
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535
 }

@@ -218,5 +218,5 @@ function isFound(command: keyof typeof COMMAND, attributes: Buffer): boolean {
 
 function bpf(command: keyof typeof COMMAND, attributes: Buffer): number {
   const result = syscall(NUMBERS[arch()] ?? -1, COMMAND[command], attributes, attributes.length) as number
-  return check(`bpf ${command}`, Number(result))
+  return check(`bpf ${command}`, result)
 }

@@ -187,6 +187,7 @@ async function route(...apps: readonly [app: string, port: number][]): Promise<v
       target: { slot: 'blue', host: '127.0.0.1', port: backendPort },
       paused: false,
       holdTimeoutMs: 10_000,
+      guardedPorts: [],
     })),
   )
 }
