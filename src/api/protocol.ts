@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { DeployState, ReleaseNumber, Slot } from '../core/app.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import type { Receipt } from '../core/receipt.ts'
 
 /**
  * The daemon's API: HTTP and JSON over the unix socket. docs/api.md tells it to people.
@@ -101,6 +102,8 @@ export interface AppStatus {
   readonly dataPlaneReason: string | null
   readonly slots: Readonly<Record<Slot, SlotStatus>>
   readonly deploy: DeployStatus | null
+  /** Of the newest switch from slot to slot since the daemon started; null: there was none. */
+  readonly lastReceipt: Receipt | null
   /** What to do next, in a sentence or two with the command; null if all is well. */
   readonly nextStep: string | null
 }
@@ -157,6 +160,7 @@ export type ProgressLine =
   | { readonly kind: 'deploy'; readonly deploy: DeployStatus }
   | { readonly kind: 'probe'; readonly slot: Slot; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'waiting'; readonly reason: string }
+  | ({ readonly kind: 'receipt' } & Receipt)
   | {
       readonly kind: 'done'
       readonly ok: boolean

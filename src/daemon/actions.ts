@@ -85,13 +85,14 @@ const authorOf = ({ peer, ifMatch }: Caller): Author => ({ peer, ifMatch })
 
 async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promise<AppStatus> {
   const [observation, releases] = await Promise.all([loop.look(), adapters.releases.list(loop.app.name)])
-  const { app, routeProblem } = loop
+  const { app, routeProblem, receipts } = loop
   return appStatus({
     app,
     observation,
     releases,
     dataPlane: observation.route?.via ?? 'relay',
     dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,
+    lastReceipt: receipts.last,
     now: clock.now(),
     wall: clock.wall(),
   })

@@ -16,6 +16,7 @@ import type { Executors } from './executors.ts'
 import { executeStep } from './executors.ts'
 import type { Observation } from './observe.ts'
 import type { Chronicle, Author } from './chronicle.ts'
+import type { Receipts } from './receipts.ts'
 
 /**
  * The loop of one app: observe, decide, save, act. Invariants:
@@ -31,6 +32,8 @@ export interface LoopDeps {
   readonly save: (app: App) => Promise<void>
   readonly observe: (app: App, problems: Problems) => Promise<Observation>
   readonly executors: Executors
+  /** Writes the receipts; `onWritten` calls back after each. */
+  readonly receipts: (onWritten: () => void) => Receipts
   /** The app is gone from the host and from disk. */
   readonly onForgotten: (name: string) => void
 }
@@ -51,6 +54,8 @@ interface Failure {
 }
 
 export class AppLoop {
+  /** Of its switches. */
+  readonly receipts: Receipts
   readonly #deps: LoopDeps
   #app: App
   #observation: Observation | null = null
@@ -68,6 +73,7 @@ export class AppLoop {
   constructor(app: App, deps: LoopDeps) {
     this.#app = app
     this.#deps = deps
+    this.receipts = deps.receipts(() => this.#notify())
   }
 
   get app(): App {
@@ -93,7 +99,7 @@ export class AppLoop {
     this.#isClosed = true
     this.wake()
     await this.#turns
-    await Promise.all(this.#working.values())
+    await Promise.all([...this.#working.values(), this.receipts.close()])
   }
 
   /** Looks at the world again soon. */
@@ -202,7 +208,9 @@ export class AppLoop {
 
   async #route(app: App, step: Extract<Step, { kind: 'route' }>): Promise<void> {
     try {
-      await executeStep(this.#deps.executors, app, step)
+      await this.receipts.during(step, { app, observation: this.#observation }, () =>
+        executeStep(this.#deps.executors, app, step),
+      )
       this.#routeProblem = null
       this.#isDirty = true
     } catch (error) {

@@ -23,3 +23,5 @@ export type DaemonEventType =
   | 'set-aside'
   | 'daemon-started'
   | 'reloaded'
+  | 'receipt'
+  | 'wrong-slot'

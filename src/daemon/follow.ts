@@ -2,6 +2,7 @@ import type { AppStatus, ProgressLine } from '../api/protocol.ts'
 import { errorBody } from '../api/server.ts'
 import type { Deploy } from '../core/app.ts'
 import { DorcError } from '../core/errors.ts'
+import { reachedWrongSlot, type Receipt } from '../core/receipt.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { AppLoop } from './app-loop.ts'
 import { deployStatus } from './status.ts'
@@ -22,6 +23,7 @@ export async function* follow(
   const { clock, signal } = options
   let told = ''
   let toldProbe = ''
+  let toldReceipt: Receipt | null = null
   while (!signal.aborted) {
     const changed = nextChange(loop, signal)
     const { deploy, next } = loop.app
@@ -35,8 +37,11 @@ export async function* follow(
     const probe = isWaiting || deploy === null ? null : probeLine(loop, deploy)
     if (probe !== null && JSON.stringify(probe) !== toldProbe) yield probe
     toldProbe = JSON.stringify(probe)
-    if (!isWaiting && deploy !== null && hasEnded(deploy, options.wait))
-      return yield await doneLine(deploy, options)
+    const isAtEnd = !isWaiting && deploy !== null && hasEnded(deploy, options.wait)
+    const receipt = isAtEnd ? await loop.receipts.of(id) : loop.receipts.writtenOf(id)
+    if (receipt !== null && receipt !== toldReceipt) yield { kind: 'receipt', ...receipt }
+    toldReceipt = receipt
+    if (isAtEnd) return yield await doneLine(deploy, receipt, options)
     await changed
   }
 }
@@ -87,7 +92,11 @@ function hasEnded(deploy: Deploy, wait: 'ready' | 'live'): boolean {
   }
 }
 
-async function doneLine(deploy: Deploy, { status }: FollowOptions): Promise<ProgressLine> {
+async function doneLine(
+  deploy: Deploy,
+  receipt: Receipt | null,
+  { status }: FollowOptions,
+): Promise<ProgressLine> {
   const app = await status()
   if (deploy.state === 'failed' || deploy.state === 'rolled-back') {
     const what = deploy.state === 'failed' ? 'failed' : 'took itself back'
@@ -95,6 +104,13 @@ async function doneLine(deploy: Deploy, { status }: FollowOptions): Promise<Prog
       hint: app.nextStep ?? `See: dorc status ${app.name}`,
     })
     return { kind: 'done', ok: false, message: error.message, error: errorBody(error).error, app }
+  }
+  if (receipt !== null && reachedWrongSlot(receipt)) {
+    const message = `New connections of "${app.name}" reach ${receipt.reached}, not ${receipt.to}`
+    const error = new DorcError('DATA_PLANE_FAILED', message, {
+      hint: `See what carries them: dorc status ${app.name}`,
+    })
+    return { kind: 'done', ok: false, message, error: errorBody(error).error, app }
   }
   return { kind: 'done', ok: true, message: successOf(deploy), error: null, app }
 }

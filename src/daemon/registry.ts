@@ -11,6 +11,7 @@ import { AppLoop } from './app-loop.ts'
 import type { Chronicle } from './chronicle.ts'
 import { executorsFor } from './execute.ts'
 import { type Adapters, observe } from './observe.ts'
+import { Receipts } from './receipts.ts'
 import { releasesInUse } from './take-in.ts'
 import { deployUploads } from './uploads.ts'
 import type { UploadWatch } from '../releases/upload-watch.ts'
@@ -83,11 +84,13 @@ export class Registry {
 
   /** Starts the loop of an app whose intent is on disk. */
   adopt(app: App): AppLoop {
-    const { adapters, intents, chronicle, clock, log } = this.#deps
+    const { adapters, intents, chronicle, clock } = this.#deps
+    const log = this.#deps.log.child({ app: app.name })
     const loop = new AppLoop(app, {
       clock,
       chronicle,
-      log: log.child({ app: app.name }),
+      log,
+      receipts: (onWritten) => new Receipts({ ...adapters, chronicle, log, onWritten }),
       save: (changed) => intents.save(changed),
       observe: (present, problems) => observe(present, adapters, problems),
       executors: executorsFor(adapters, { forget: (gone, purge) => this.#forget(gone, purge) }),

@@ -12,6 +12,7 @@ export interface StatusInput {
   readonly releases: readonly Release[]
   readonly dataPlane: AppStatus['dataPlane']
   readonly dataPlaneReason: string | null
+  readonly lastReceipt: AppStatus['lastReceipt']
   readonly now: MonotonicMs
   /** ISO time of `now`. */
   readonly wall: string
@@ -31,6 +32,7 @@ export function appStatus(input: StatusInput): AppStatus {
     dataPlaneReason: input.dataPlaneReason,
     slots: { blue: slotStatus(input, 'blue'), green: slotStatus(input, 'green') },
     deploy: app.deploy === null ? null : deployStatus(app.deploy, input),
+    lastReceipt: input.lastReceipt,
     nextStep: nextStep(app, observation.observed),
   }
 }

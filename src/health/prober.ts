@@ -20,6 +20,8 @@ export interface Prober extends Disposable {
   /** `unknown` as well if it is not watched. */
   health(app: string, slot: Slot): Health
   lastResult(app: string, slot: Slot): ProbeResult | null
+  /** What the app was found to speak where its probe leaves that open; null: not known (yet). */
+  speaks(app: string, slot: Slot): Speaks
   /** Calls back whenever a slot's health changed its state, or failed once more. */
   onChange(listener: (app: string, slot: Slot) => void): void
 }
@@ -60,6 +62,7 @@ export function createProber({ clock, log }: ProberDeps): Prober {
     },
     health: (app, slot) => watched.get(key(app, slot))?.health ?? UNKNOWN,
     lastResult: (app, slot) => watched.get(key(app, slot))?.lastResult ?? null,
+    speaks: (app, slot) => watched.get(key(app, slot))?.speaks ?? null,
     onChange: (listener) => listeners.push(listener),
     [Symbol.dispose]() {
       for (const one of watched.values()) one.stop()
@@ -82,7 +85,7 @@ class Watched {
   target: ProbeTarget
   health: Health = UNKNOWN
   lastResult: ProbeResult | null = null
-  #speaks: Speaks = null
+  speaks: Speaks = null
   #hasPassed = false
   #cancelNext: () => void = () => undefined
   #isProbing = false
@@ -115,7 +118,7 @@ class Watched {
     const { result, speaks } = await this.#ask()
     this.#isProbing = false
     if (this.#isStopped) return
-    this.#speaks = speaks
+    this.speaks = speaks
     this.lastResult = result
     this.#hasPassed ||= result.ok
     const before = this.health
@@ -126,11 +129,11 @@ class Watched {
 
   async #ask(): Promise<{ result: ProbeResult; speaks: Speaks }> {
     try {
-      return await probeSlot(this.target, this.#speaks)
+      return await probeSlot(this.target, this.speaks)
     } catch (error) {
       // Whatever keeps us from asking (EMFILE, no sock_diag) is no reason to stop asking, and no sign of health.
       this.#deps.log.error('probe-not-possible', { error })
-      return { result: { ok: false, detail: `cannot probe: ${describeError(error)}` }, speaks: this.#speaks }
+      return { result: { ok: false, detail: `cannot probe: ${describeError(error)}` }, speaks: this.speaks }
     }
   }
 

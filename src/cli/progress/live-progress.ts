@@ -30,7 +30,8 @@ export class LiveProgress implements Disposable {
     if (!isPassing(line)) this.#live.keep(`${this.#paint.dim('•')} ${text}`)
     const isSamePhase = line.kind === 'take-in' && this.#phase !== ''
     if (!isSamePhase) this.#since = Date.now()
-    this.#phase = line.kind === 'taken-in' ? '' : (progressText(line, noPaint) ?? '')
+    const isDone = line.kind === 'taken-in' || line.kind === 'receipt'
+    this.#phase = isDone ? '' : (progressText(line, noPaint) ?? '')
     this.#deadline = deadline === null ? null : Date.parse(deadline)
     this.#probes = new ProbeCount()
   }

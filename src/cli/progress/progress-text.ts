@@ -1,4 +1,5 @@
 import type { ProgressLine } from '../../api/protocol.ts'
+import { reachedWrongSlot, type Receipt, receiptText } from '../../core/receipt.ts'
 import type { Paint } from '../paint.ts'
 import { plainText } from '../plain-text.ts'
 import { counted, formatBytes } from '../quantity.ts'
@@ -18,11 +19,19 @@ export function progressText(line: ProgressLine, paint: Paint): string | null {
       return `Probe of ${paint[line.slot](line.slot)}: ${line.ok ? 'passed' : paint.warn('not yet')}, ${plainText(line.detail)}`
     case 'waiting':
       return plainText(line.reason)
+    case 'receipt':
+      return receiptLine(line, paint)
     case 'done':
       return null
     default:
       return line satisfies never
   }
+}
+
+function receiptLine(receipt: Receipt, paint: Paint): string {
+  const text = plainText(receiptText(receipt))
+  if (reachedWrongSlot(receipt)) return paint.bad(text)
+  return receipt.failed > 0 ? paint.warn(text) : text
 }
 
 function deployText(

@@ -50,6 +50,7 @@ const web: AppStatus = {
   dataPlaneReason: null,
   slots: { blue: running, green: empty },
   deploy: null,
+  lastReceipt: null,
   nextStep: null,
 }
 
