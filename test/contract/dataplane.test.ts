@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,7 +9,7 @@ import type { Slot } from '../../src/core/app.ts'
 import type { DataPlane, Route, RouteReport } from '../../src/dataplane/dataplane.ts'
 import { receiveAll } from './raw-client.ts'
 import { patternHash, readSlowly, sendPattern } from './bulk.ts'
-import { dataPlanes } from './dataplanes.ts'
+import { dataPlanes, slotPids } from './dataplanes.ts'
 import { Client, freePort, namedEcho, serve, until } from './tcp-peers.ts'
 
 const HOST = '127.0.0.1'
@@ -297,7 +299,7 @@ interface TwoSlots {
 async function twoSlots(t: TestContext): Promise<TwoSlots> {
   const ports = {
     blue: (await serve(t, namedEcho('blue'))).port,
-    green: (await serve(t, namedEcho('green'))).port,
+    green: await serveApart(t, 'green'),
   }
   const port = await freePort(t)
   return {
@@ -312,6 +314,19 @@ async function twoSlots(t: TestContext): Promise<TwoSlots> {
       ...changes,
     }),
   }
+}
+
+/** In a process of its own: who holds a socket is how steering tells the slots apart. */
+async function serveApart(t: TestContext, slot: Slot): Promise<number> {
+  const script = new URL('echo-server.ts', import.meta.url).pathname
+  const child = spawn(process.execPath, [script, slot], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const pid = child.pid ?? 0
+  slotPids[slot].add(pid)
+  t.after(() => {
+    slotPids[slot].delete(pid)
+    child.kill('SIGKILL')
+  })
+  return Number(String((await once(child.stdout, 'data'))[0]))
 }
 
 async function reportOf(plane: DataPlane): Promise<RouteReport> {

@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { DataPlane } from '../../src/dataplane/dataplane.ts'
+import type { Slot } from '../../src/core/app.ts'
+import type { DataPlane, SlotProcesses } from '../../src/dataplane/dataplane.ts'
+import { createSteeringPlane } from '../../src/dataplane/steering/steering-plane.ts'
 import { EmbeddedHost } from '../../src/dataplane/relay/embedded-host.ts'
 import { EmbeddedListeners } from '../../src/dataplane/relay/embedded-listeners.ts'
 import { createRelayPlane, type RelayPlane } from '../../src/dataplane/relay/relay-plane.ts'
@@ -16,10 +18,18 @@ export interface PlaneUnderTest {
   restart(): Promise<void>
 }
 
-/** Every implementation that has to pass the contract. */
+/** Every implementation that has to pass the contract. Steering needs rights that only root has. */
 export const dataPlanes: readonly { name: string; open: (t: TestContext) => Promise<PlaneUnderTest> }[] = [
   { name: 'relay', open: openRelay },
+  ...(process.getuid?.() === 0 ? [{ name: 'steering', open: openSteering }] : []),
 ]
+
+/** Which processes are a slot's. What a test serves by itself may be either, and counts as blue. */
+export const slotPids: Readonly<Record<Slot, Set<number>>> = {
+  blue: new Set([process.pid]),
+  green: new Set([process.pid]),
+}
+const slotProcesses: SlotProcesses = (_app, slot) => Promise.resolve([...slotPids[slot]])
 
 export interface RelayUnderTest extends PlaneUnderTest {
   readonly plane: RelayPlane
@@ -28,6 +38,7 @@ export interface RelayUnderTest extends PlaneUnderTest {
   readonly routesPath: string
   readonly logPath: string
   readonly logged: string[]
+  readonly log: Logger
   /** As an upgrade of dorc does: a new daemon side of another build. */
   restart(build?: string): Promise<void>
 }
@@ -49,7 +60,7 @@ export async function openRelay(t: TestContext, wrapper: readonly string[] = [])
         listeners,
         routesPath,
         build,
-        slotProcesses: () => Promise.resolve([process.pid]),
+        slotProcesses,
         log,
         clock: systemClock,
       }),
@@ -76,9 +87,30 @@ export async function openRelay(t: TestContext, wrapper: readonly string[] = [])
     routesPath,
     logPath,
     logged,
+    log,
     async restart(build = 'first') {
       await dispose()
       parts = make(build)
+    },
+  }
+}
+
+/** Over a relay that a test can reach, too: whatever is not steered is carried there. */
+export async function openSteering(t: TestContext): Promise<PlaneUnderTest> {
+  const relay = await openRelay(t)
+  const { log } = relay
+  const make = (): DataPlane =>
+    createSteeringPlane({ relay: relay.plane, pins: null, slotProcesses, log, clock: systemClock })
+  let plane = make()
+  t.after(() => plane[Symbol.asyncDispose]())
+  return {
+    get plane() {
+      return plane
+    },
+    async restart() {
+      await plane[Symbol.asyncDispose]()
+      await relay.restart()
+      plane = make()
     },
   }
 }
