@@ -33,6 +33,12 @@ const outcomes: Readonly<Record<string, Partial<Record<0 | 1 | 3, string>>>> = {
   },
   status: { 0: 'shown', 1: 'the app is set aside, its state cannot be read' },
   releases: { 0: 'shown' },
+  conns: { 0: 'shown', 1: 'the data plane does not tell' },
+  close: {
+    0: 'closed, or there was nothing to close',
+    1: 'the data plane does not close them',
+    3: 'refused: it is the active slot, or became that meanwhile',
+  },
   logs: { 0: 'shown' },
   events: { 0: 'shown' },
   start: {

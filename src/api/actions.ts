@@ -2,6 +2,9 @@ import type {
   Accepted,
   AppStatus,
   CheckReport,
+  CloseCommand,
+  CloseLine,
+  ConnectionSummary,
   DeployCommand,
   JournalEvent,
   LogEntry,
@@ -51,6 +54,9 @@ export interface Actions {
   deploy(app: string, command: DeployCommand, caller: Caller): AsyncIterable<ProgressLine>
   switch(app: string, command: SwitchCommand, caller: Caller): AsyncIterable<ProgressLine>
   rollback(app: string, command: RollbackCommand, caller: Caller): AsyncIterable<ProgressLine>
+  /** Oldest first; of one slot, or with null of both. */
+  connections(app: string, slot: Slot | null): Promise<readonly ConnectionSummary[]>
+  close(app: string, command: CloseCommand, caller: Caller): AsyncIterable<CloseLine>
   logs(app: string, slot: Slot | null, options: StreamOptions, caller: Caller): AsyncIterable<LogEntry>
   events(app: string | null, options: StreamOptions, caller: Caller): AsyncIterable<JournalEvent>
 }

@@ -6,6 +6,9 @@ import type {
   Accepted,
   AppStatus,
   CheckReport,
+  CloseCommand,
+  CloseLine,
+  ConnectionSummary,
   DeployCommand,
   ErrorBody,
   JournalEvent,
@@ -109,6 +112,19 @@ export class DaemonClient {
     signal: AbortSignal,
   ): AsyncGenerator<ProgressLine> {
     return this.#stream({ method: 'POST', path: appPath(name, 'rollback'), body: command, seen }, signal)
+  }
+
+  async connections(name: string, slot: Slot | null): Promise<readonly ConnectionSummary[]> {
+    const path = `${appPath(name, 'connections')}${slot === null ? '' : `?slot=${slot}`}`
+    const answer = await this.#document<{ connections: readonly ConnectionSummary[] }>({
+      method: 'GET',
+      path,
+    })
+    return answer.connections
+  }
+
+  close(name: string, command: CloseCommand, seen: Seen, signal: AbortSignal): AsyncGenerator<CloseLine> {
+    return this.#stream({ method: 'POST', path: appPath(name, 'close'), body: command, seen }, signal)
   }
 
   logs(name: string, slot: Slot | null, query: StreamQuery, signal: AbortSignal): AsyncGenerator<LogEntry> {

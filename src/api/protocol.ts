@@ -17,6 +17,8 @@ import type { Receipt } from '../core/receipt.ts'
  *   POST   /v1/apps/APP/load                   {} → Accepted
  *   DELETE /v1/apps/APP                        RemoveCommand → Accepted
  *   GET    /v1/apps/APP/releases               { releases: ReleaseSummary[] }
+ *   GET    /v1/apps/APP/connections?slot       { connections: ConnectionSummary[] }
+ *   POST   /v1/apps/APP/close                  CloseCommand → lines of CloseLine
  *   GET    /v1/apps/APP/logs?slot&lines&follow lines of LogEntry
  *   GET    /v1/events?app&lines&follow         lines of JournalEvent
  *   POST   /v1/check                           RegisterRequest → CheckReport: what register would say, changing nothing
@@ -57,6 +59,19 @@ export const runCommand = z.strictObject({
   slot: slot.nullable(),
 })
 export type RunCommand = z.infer<typeof runCommand>
+
+export const closeCommand = z.strictObject({
+  slot,
+  /** Only connections that are at least so old; null: of any age. */
+  olderMs: z.int().min(0).nullable(),
+  /** With `olderMs`: those of unknown age, too. */
+  unknownAge: z.boolean(),
+  /** Spread evenly over so long. */
+  spreadMs: z.int().min(0).max(86_400_000),
+  /** Also if the slot is the active one. */
+  force: z.boolean(),
+})
+export type CloseCommand = z.infer<typeof closeCommand>
 
 export const removeCommand = z.strictObject({ purge: z.boolean() })
 export type RemoveCommand = z.infer<typeof removeCommand>
@@ -168,6 +183,38 @@ export type ProgressLine =
       readonly error: ErrorBody['error'] | null
       readonly app: AppStatus
     }
+
+/** A client's connection with a slot. */
+export interface ConnectionSummary {
+  readonly id: string
+  readonly slot: Slot
+  readonly via: 'steering' | 'relay'
+  readonly peer: { readonly host: string; readonly port: number }
+  /** null: nobody saw it begin. */
+  readonly ageMs: number | null
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** null: no process has accepted it yet. */
+  readonly process: { readonly pid: number; readonly command: string } | null
+}
+
+/** One line of the answer to close. `gone`: they had ended by themselves. The last one has `done`. */
+export type CloseLine =
+  | ({ readonly kind: 'closing' } & ClosedSoFar)
+  | ({
+      readonly kind: 'done'
+      readonly ok: boolean
+      readonly message: string
+      readonly error: ErrorBody['error'] | null
+    } & ClosedSoFar)
+
+export interface ClosedSoFar {
+  readonly found: number
+  readonly closed: number
+  readonly gone: number
+  /** Left alone because nobody knows how old they are. */
+  readonly ofUnknownAge: number
+}
 
 export interface LogEntry {
   readonly at: string

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { DorcError, type ErrorCode } from '../core/errors.ts'
 import type { Actions, Caller } from './actions.ts'
 import {
+  closeCommand,
   deployCommand,
   registerRequest,
   removeCommand,
@@ -105,6 +106,21 @@ export const routes: readonly RouteEntry[] = [
   },
   {
     method: 'GET',
+    path: '/v1/apps/APP/connections',
+    role: 'operator',
+    answer: (actions, { app, query }) => {
+      const { slot } = parse(connectionsQuery, Object.fromEntries(query))
+      return document(actions.connections(app, slot).then((connections) => ({ connections })))
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/apps/APP/close',
+    role: 'operator',
+    answer: (actions, { app, body, caller }) => stream(actions.close(app, parse(closeCommand, body), caller)),
+  },
+  {
+    method: 'GET',
     path: '/v1/apps/APP/logs',
     role: 'operator',
     answer: (actions, { app, query, caller }) => {
@@ -130,7 +146,9 @@ const streamQuery = {
     .default('false')
     .transform((text) => text === 'true'),
 }
-const logsQuery = z.strictObject({ ...streamQuery, slot: z.enum(['blue', 'green']).nullable().default(null) })
+const slotQuery = z.enum(['blue', 'green']).nullable().default(null)
+const logsQuery = z.strictObject({ ...streamQuery, slot: slotQuery })
+const connectionsQuery = z.strictObject({ slot: slotQuery })
 const eventsQuery = z.strictObject({ ...streamQuery, app: z.string().nullable().default(null) })
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

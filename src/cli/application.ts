@@ -1,5 +1,6 @@
 import { buildApplication, buildRouteMap, type CommandContext, text_en } from '@stricli/core'
 import { VERSION } from '../platform/version.ts'
+import { closeCommand, connsCommand } from './commands/connections.ts'
 import { deployCommand } from './commands/deploy.ts'
 import { loadCommand } from './commands/load.ts'
 import { eventsCommand, logsCommand } from './commands/logs.ts'
@@ -25,6 +26,8 @@ export const commands = buildRouteMap({
     rollback: rollbackCommand,
     status: statusCommand,
     releases: releasesCommand,
+    conns: connsCommand,
+    close: closeCommand,
     logs: logsCommand,
     events: eventsCommand,
     start: startCommand,

@@ -15,6 +15,7 @@ import { requestLoad, requestRemoval, requestRun } from '../core/requests.ts'
 import type { Journal } from '../state/journal.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author } from './chronicle.ts'
+import { closeConnections, listConnections } from './connections.ts'
 import { type DeployDeps, deploy, rollback, switchSlot } from './deploys.ts'
 import { Turns } from '../releases/turns.ts'
 import { freeSlotPorts } from './held-ports.ts'
@@ -76,6 +77,9 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
     deploy: (app, command, caller) => deploy(deployDeps, registry.loop(app), command, caller),
     switch: (app, command, caller) => switchSlot(deployDeps, registry.loop(app), command, caller),
     rollback: (app, command, caller) => rollback(deployDeps, registry.loop(app), command, caller),
+    connections: (app, slot) => listConnections(adapters.dataPlane, registry.loop(app), slot),
+    close: (app, command, caller) =>
+      closeConnections({ dataPlane: adapters.dataPlane, chronicle }, registry.loop(app), command, caller),
     logs: (app, slot, options, caller) => logs(registry.loop(app), slot, options, { caller, deps }),
     events: (app, options, caller) => events(journal, app, options, caller.signal),
   }

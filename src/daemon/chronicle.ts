@@ -25,3 +25,4 @@ export type DaemonEventType =
   | 'reloaded'
   | 'receipt'
   | 'wrong-slot'
+  | 'connections-closed'
