@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { describe, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Slot } from '../../src/core/app.ts'
-import type { DataPlane, Route, RouteReport } from '../../src/dataplane/dataplane.ts'
+import type { Connection, DataPlane, Route, RouteReport } from '../../src/dataplane/dataplane.ts'
 import { receiveAll } from './raw-client.ts'
 import { patternHash, readSlowly, sendPattern } from './bulk.ts'
 import { dataPlanes, slotPids } from './dataplanes.ts'
@@ -34,6 +34,54 @@ for (const { name, open } of dataPlanes)
         const { connections } = await reportOf(plane)
         return connections.blue === 0 && connections.green === 1
       })
+    })
+
+    test('the ledger lists live connections by slot, with peer, age, bytes and process', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      await plane.setRoute(slots.route('blue'))
+      const old = new Client(t, { host: HOST, port: slots.port })
+      await old.hears('blue\n')
+      await old.talks('twelve bytes')
+      await plane.setRoute(slots.route('green'))
+      const young = new Client(t, { host: HOST, port: slots.port })
+      await young.hears('green\n')
+
+      await until('all bytes are counted', async () => (await ledgerOf(plane)).blue?.bytesOut === 18)
+      const { blue, green } = await ledgerOf(plane)
+      assert.deepEqual(blue?.peer, { host: HOST, port: old.socket.localPort })
+      assert.deepEqual(green?.peer, { host: HOST, port: young.socket.localPort })
+      assert.equal(blue?.bytesIn, 13)
+      assert.equal(blue?.process?.pid, process.pid)
+      assert.notEqual(green?.process?.pid, process.pid)
+      assert.match(green?.process?.command ?? '', /^(node|MainThread)$/)
+      assert.ok((blue?.ageMs ?? -1) >= (green?.ageMs ?? Infinity), 'the older one is older')
+      young.socket.destroy()
+      await until('what ended is no longer listed', async () => (await ledgerOf(plane)).green === undefined)
+    })
+
+    test('connections that are closed break at both ends, and the others live on', async (t) => {
+      const { plane } = await open(t)
+      const slots = await twoSlots(t)
+      const endings: string[] = []
+      const server = await serve(t, (socket) => {
+        socket.write('hello')
+        socket.on('error', (error: NodeJS.ErrnoException) => endings.push(error.code ?? 'error'))
+        socket.pipe(socket)
+      })
+      await plane.setRoute(slots.route('blue', { target: { slot: 'blue', host: HOST, port: server.port } }))
+      const [doomed, spared] = [1, 2].map(() => new Client(t, { host: HOST, port: slots.port }))
+      await doomed?.hears('hello')
+      await spared?.hears('hello')
+      const listed = await plane.connections('web')
+      const { id = '' } = listed.find(({ peer }) => peer.port === doomed?.socket.localPort) ?? {}
+      assert.equal(await plane.closeConnections('other', [id]), 0)
+      assert.equal(await plane.closeConnections('web', [id, 'r1-99999-1', 'kzz']), 1)
+      await until('the client hears of it', () => doomed?.ended === 'ECONNRESET')
+      await until('the slot hears of it', () => endings.length > 0)
+      assert.equal(await plane.closeConnections('web', [id]), 0)
+      await spared?.talks('still here')
+      assert.equal((await plane.connections('web')).length, 1)
     })
 
     test('a restart of the daemon side cuts nothing and keeps the route', async (t) => {
@@ -314,6 +362,12 @@ async function twoSlots(t: TestContext): Promise<TwoSlots> {
       ...changes,
     }),
   }
+}
+
+/** The one connection of each slot. */
+async function ledgerOf(plane: DataPlane): Promise<{ blue?: Connection; green?: Connection }> {
+  const connections = await plane.connections('web')
+  return Object.fromEntries(connections.map((one) => [one.slot, one]))
 }
 
 /** In a process of its own: who holds a socket is how steering tells the slots apart. */

@@ -11,6 +11,10 @@ import { isRecord } from './routes-file.ts'
  *   {"do":"report"}                         → Report
  *   {"do":"retire"}                         → {"ok":true}   accepts no more, exits when its last connection ends
  *   {"do":"listeners","skip":0}             → {"ok":true,"listeners":["web",…],"more":false}, with one fd for each name
+ *   {"do":"connections","app":"web","after":-1} → ConnectionPage; `next` is the `after` of the next page
+ *   {"do":"close","app":"web","ids":["7-12.5",…]} → {"ok":true,"closed":1}
+ *   {"do":"watch"}                          → {"ok":true}   and from then on, between answers, lines like
+ *                                              {"event":"arrival","apps":["web"]} after connections were accepted
  *
  * A request that can not be done is answered with {"ok":false,"error":"…"} and changes nothing.
  */
@@ -20,6 +24,9 @@ export type ControlRequest =
   | { readonly do: 'report' }
   | { readonly do: 'retire' }
   | { readonly do: 'listeners'; readonly skip: number }
+  | { readonly do: 'connections'; readonly app: string; readonly after: number }
+  | { readonly do: 'close'; readonly app: string; readonly ids: readonly string[] }
+  | { readonly do: 'watch' }
 
 export interface Hello {
   readonly ok: true
@@ -50,6 +57,30 @@ export interface RelayRouteReport {
   readonly accepted: number
 }
 
+export interface ConnectionPage {
+  readonly ok: true
+  readonly connections: readonly RelayedConnection[]
+  /** null: that was the last page. */
+  readonly next: number | null
+}
+
+export interface RelayedConnection {
+  /** Unique within the process for as long as it runs. */
+  readonly id: string
+  readonly slot: Slot
+  readonly peer: ListenAddress
+  readonly ageMs: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** The relay's own port towards the slot: the slot's end of the connection is known by it. */
+  readonly upstreamPort: number
+}
+
+export const CONNECTIONS_PER_MESSAGE = 1_000
+
+/** Ids of one `close` message, so that it stays below MAX_REQUEST_BYTES. */
+export const IDS_PER_MESSAGE = 1_000
+
 /** At most this many bytes a request; an apply with 250 names of 48 characters fits easily. */
 export const MAX_REQUEST_BYTES = 64 * 1024
 
@@ -63,6 +94,7 @@ export function parseRequest(line: string): ControlRequest {
     case 'hello':
     case 'report':
     case 'retire':
+    case 'watch':
       return { do: request['do'] }
     case 'apply': {
       const listeners = request['listeners'] ?? []
@@ -75,7 +107,18 @@ export function parseRequest(line: string): ControlRequest {
       if (typeof skip !== 'number') throw new Error('"skip" is not a number')
       return { do: 'listeners', skip }
     }
+    case 'connections': {
+      const { app, after = -1 } = request
+      if (typeof app !== 'string' || typeof after !== 'number') throw new Error('"app" or "after" is amiss')
+      return { do: 'connections', app, after }
+    }
+    case 'close': {
+      const { app, ids } = request
+      if (typeof app !== 'string' || !Array.isArray(ids) || !ids.every((id) => typeof id === 'string'))
+        throw new Error('"app" or "ids" is amiss')
+      return { do: 'close', app, ids }
+    }
     default:
-      throw new Error('"do" is none of hello, apply, report, retire, listeners')
+      throw new Error('"do" is none of hello, apply, report, retire, listeners, connections, close, watch')
   }
 }

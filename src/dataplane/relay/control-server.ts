@@ -34,6 +34,8 @@ export interface Answer {
   readonly document: unknown
   /** Copies travel with the answer. */
   readonly fds?: readonly number[]
+  /** From now on the peer is told events, too. */
+  readonly isWatching?: boolean
 }
 
 /** Takes over the fds that it is given; throws to refuse. */
@@ -44,6 +46,7 @@ interface Peer {
   /** Fds that came and that no request has claimed yet. */
   fds: number[]
   unsent: Buffer
+  isWatching: boolean
 }
 
 /** The relay's ear for the daemon: a unix socket (0600) inside the relay's own epoll set. */
@@ -53,6 +56,7 @@ export class ControlServer {
   readonly #fd: number
   readonly #path: string
   readonly #peers = new Map<number, Peer>()
+  #watchers = 0
   readonly #chunk = Buffer.allocUnsafeSlow(MAX_REQUEST_BYTES)
 
   /** Throws if another process serves `path`; a socket that nobody serves any more is replaced. */
@@ -77,6 +81,15 @@ export class ControlServer {
     }
   }
 
+  get isWatched(): boolean {
+    return this.#watchers > 0
+  }
+
+  /** A line that answers nothing. A watcher that does not read misses it, and is dropped once too much waits. */
+  tellWatchers(event: unknown): void {
+    for (const [fd, peer] of this.#peers) if (peer.isWatching) this.#reply(fd, peer, { document: event })
+  }
+
   close(): void {
     for (const fd of this.#peers.keys()) this.#drop(fd)
     close(this.#fd)
@@ -90,7 +103,12 @@ export class ControlServer {
       close(fd)
       return
     }
-    this.#peers.set(fd, { received: Buffer.alloc(0), fds: [], unsent: Buffer.alloc(0) })
+    this.#peers.set(fd, {
+      received: Buffer.alloc(0),
+      fds: [],
+      unsent: Buffer.alloc(0),
+      isWatching: false,
+    })
     this.#epoll.add(fd, EPOLLIN, TAG.control)
   }
 
@@ -121,7 +139,11 @@ export class ControlServer {
     }
   }
 
-  #reply(fd: number, peer: Peer, { document, fds = [] }: Answer): void {
+  #reply(fd: number, peer: Peer, { document, fds = [], isWatching = false }: Answer): void {
+    if (isWatching && !peer.isWatching) {
+      peer.isWatching = true
+      this.#watchers++
+    }
     const line = Buffer.from(`${JSON.stringify(document)}\n`)
     const sent = fds.length > 0 && peer.unsent.length === 0 ? sendWithFds(fd, line, fds) : 0
     peer.unsent = Buffer.concat([peer.unsent, line.subarray(sent)])
@@ -141,6 +163,7 @@ export class ControlServer {
     const peer = this.#peers.get(fd)
     if (peer === undefined) return
     this.#peers.delete(fd)
+    if (peer.isWatching) this.#watchers--
     for (const unclaimed of peer.fds) close(unclaimed)
     close(fd)
   }

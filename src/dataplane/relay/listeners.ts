@@ -63,6 +63,8 @@ export class Listeners {
   readonly #polled = new Set<number>()
   readonly #lastFd: number
   #saidAtMs = Number.NEGATIVE_INFINITY
+  /** Connections, of all routes. */
+  accepted = 0
   /** Set while nothing is accepted for want of fds. */
   #exhausted: { readonly resumeAtCount: number; readonly resumeAtMs: number } | null = null
 
@@ -150,6 +152,7 @@ export class Listeners {
 
   #admit(client: number, route: RelayRoute, now: number): void {
     route.accepted++
+    this.accepted++
     this.#table.open(client, IS_CLIENT | CONNECTED, route.id, now)
     this.#epoll.add(client, CONNECTION_EVENTS, TAG.connection)
     this.#upstreams.admit(client, route)

@@ -2,7 +2,15 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { receiveWithFds, sendWithFds } from '../../platform/fd-passing.ts'
 import { check } from '../../platform/libc.ts'
-import { type ControlRequest, type Hello, LISTENERS_PER_MESSAGE, type Report } from './control-protocol.ts'
+import {
+  type ConnectionPage,
+  type ControlRequest,
+  type Hello,
+  IDS_PER_MESSAGE,
+  LISTENERS_PER_MESSAGE,
+  type RelayedConnection,
+  type Report,
+} from './control-protocol.ts'
 import { isRecord } from './routes-file.ts'
 import { addressOf, encodeUnixAddress } from './socket-address.ts'
 import { AF_UNIX, close, connect, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket } from './system-calls.ts'
@@ -23,6 +31,7 @@ export class RelayLink {
   /** Settles the request that is under way. */
   #settle: ((answer: unknown) => void) | null = null
   #last: Promise<unknown> = Promise.resolve()
+  #onArrival: (app: string) => void = () => undefined
 
   /** Throws SystemCallError (ENOENT, ECONNREFUSED) if nobody serves the path. */
   constructor(controlPath: string, onClose: () => void) {
@@ -70,12 +79,41 @@ export class RelayLink {
     this.#socket.destroy()
   }
 
+  /** Every connection of the app with a slot, over as many pages as it takes. */
+  async connections(app: string): Promise<RelayedConnection[]> {
+    const found: RelayedConnection[] = []
+    for (let after: number | null = -1; after !== null; ) {
+      const page = (await this.#request({ do: 'connections', app, after })) as ConnectionPage
+      found.push(...page.connections)
+      after = page.next
+    }
+    return found
+  }
+
+  /** How many of them were alive. */
+  async closeConnections(app: string, ids: readonly string[]): Promise<number> {
+    let closed = 0
+    for (let at = 0; at < ids.length; at += IDS_PER_MESSAGE) {
+      const part = ids.slice(at, at + IDS_PER_MESSAGE)
+      closed += ((await this.#request({ do: 'close', app, ids: part })) as { closed: number }).closed
+    }
+    return closed
+  }
+
+  /** Has `onArrival` called with apps whose connections the relay accepts, for as long as this is open. */
+  async watch(onArrival: (app: string) => void): Promise<void> {
+    this.#onArrival = onArrival
+    await this.#request({ do: 'watch' })
+  }
+
   #receive(text: string): void {
-    this.#received += text
-    if (!text.endsWith('\n')) return
-    const line = this.#received
-    this.#received = ''
-    this.#settle?.(parseAnswer(line))
+    const lines = (this.#received + text).split('\n')
+    this.#received = lines.pop() ?? ''
+    for (const line of lines) {
+      const answer = parseAnswer(line)
+      if (answer instanceof Arrival) for (const app of answer.apps) this.#onArrival(app)
+      else this.#settle?.(answer)
+    }
   }
 
   #request(request: ControlRequest, fds: readonly number[] = []): Promise<unknown> {
@@ -145,6 +183,15 @@ async function receiveAnswer(fd: number): Promise<{ answer: unknown; fds: number
   throw new Error('The relay did not hand its sockets over')
 }
 
+/** Told, not asked for. */
+class Arrival {
+  readonly apps: readonly string[]
+
+  constructor(apps: readonly string[]) {
+    this.apps = apps
+  }
+}
+
 /** The relay understood and said no; the connection is fine. */
 class Refusal extends Error {}
 
@@ -152,6 +199,8 @@ function parseAnswer(line: string): unknown {
   try {
     const answer: unknown = JSON.parse(line)
     if (isRecord(answer) && answer['ok'] === true) return answer
+    if (isRecord(answer) && answer['event'] === 'arrival' && Array.isArray(answer['apps']))
+      return new Arrival(answer['apps'].map(String))
     return new Refusal(isRecord(answer) ? String(answer['error']) : `Unknown answer ${line}`)
   } catch (error) {
     return new Error('The relay answers nonsense', { cause: error })

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs'
-import type { Slot, Target } from '../../core/app.ts'
 import { DorcError, describeError } from '../../core/errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Logger } from '../../platform/log.ts'
-import type { Connection, DataPlane, PlaneReport, Route, RouteReport, SlotProcesses } from '../dataplane.ts'
-import type { RelayRouteReport, Report } from './control-protocol.ts'
+import type { Connection, DataPlane, PlaneReport, Route, SlotProcesses } from '../dataplane.ts'
+import type { Report } from './control-protocol.ts'
 import type { PublicListeners, RelayHost, RelayProcess } from './ports.ts'
 import { type NamedListener, RelayLink } from './relay-link.ts'
+import { aggregate, isInForce } from './route-reports.ts'
 import { readRoutes, writeRoutes } from './routes-file.ts'
+import { withProcesses } from './slot-ends.ts'
 import { isSameAddress } from './socket-address.ts'
 import { close } from './system-calls.ts'
 
@@ -119,14 +120,30 @@ class RelayDataPlane implements RelayPlane {
 
   onArrival(listener: (app: string) => void): void {
     this.#arrivalListeners.push(listener)
+    for (const link of this.#links.values()) this.#watch(link)
   }
 
-  async connections(): Promise<readonly Connection[]> {
-    return await Promise.resolve([])
+  async connections(app: string): Promise<readonly Connection[]> {
+    const generations = await this.#exclusively(() => this.#survey())
+    const lists = await Promise.all(
+      generations.map(async ({ generation, link }) => {
+        const found = (await link?.connections(app)) ?? []
+        return found.map((one) => ({ ...one, id: `r${generation}-${one.id}` }))
+      }),
+    )
+    return await withProcesses(lists.flat(), app, this.#options.slotProcesses)
   }
 
-  async closeConnections(): Promise<number> {
-    return await Promise.resolve(0)
+  async closeConnections(app: string, ids: readonly string[]): Promise<number> {
+    const generations = await this.#exclusively(() => this.#survey())
+    const closed = await Promise.all(
+      generations.map(async ({ generation, link }) => {
+        const prefix = `r${generation}-`
+        const own = ids.filter((id) => id.startsWith(prefix)).map((id) => id.slice(prefix.length))
+        return own.length === 0 ? 0 : ((await link?.closeConnections(app, own)) ?? 0)
+      }),
+    )
+    return closed.reduce((sum, count) => sum + count, 0)
   }
 
   async retireAndReplace(): Promise<void> {
@@ -292,15 +309,24 @@ class RelayDataPlane implements RelayPlane {
     }
   }
 
+  /** A relay that cannot tell arrivals, or is gone, costs promptness only. */
+  #watch(link: RelayLink): void {
+    const tell = (app: string): void => this.#arrivalListeners.forEach((listener) => listener(app))
+    link.watch(tell).catch((error: unknown) => {
+      this.#log.warn('a relay does not tell of arrivals', { error: describeError(error) })
+    })
+  }
+
   #linkTo(controlPath: string): RelayLink {
     const known = this.#links.get(controlPath)
     if (known !== undefined && !known.isClosed) return known
-    const link = new RelayLink(controlPath, () => {
+    const link: RelayLink = new RelayLink(controlPath, () => {
       if (this.#links.get(controlPath) !== link) return
       this.#links.delete(controlPath)
       this.#convergeSoon()
     })
     this.#links.set(controlPath, link)
+    if (this.#arrivalListeners.length > 0) this.#watch(link)
     return link
   }
 
@@ -358,43 +384,4 @@ class RelayDataPlane implements RelayPlane {
 
 function isAnswering(generation: Generation): generation is AnsweringGeneration {
   return generation.link !== null && generation.report !== null
-}
-
-function isInForce(route: Route, reports: readonly RelayRouteReport[]): boolean {
-  const report = reports.find(({ app }) => app === route.app)
-  return (
-    report !== undefined &&
-    report.routed &&
-    report.paused === route.paused &&
-    isSameTarget(report.target, route.target)
-  )
-}
-
-function isSameTarget(one: Target | null, other: Target | null): boolean {
-  return one?.slot === other?.slot && one?.host === other?.host && one?.port === other?.port
-}
-
-/** Nothing if no relay serves the route. */
-function aggregate(route: Route, reports: readonly Report[]): RouteReport[] {
-  const current = reports.findLast(({ state }) => state === 'serving')
-  const inForce = current?.routes.find(({ app }) => app === route.app)
-  if (inForce === undefined || !inForce.routed || inForce.listening === null) return []
-  const all = reports.flatMap(({ routes }) => routes.filter(({ app }) => app === route.app))
-  const sum = (pick: (report: RelayRouteReport) => number): number =>
-    all.reduce((total, report) => total + pick(report), 0)
-  const connections = (slot: Slot): number => sum((report) => report.connections[slot])
-  return [
-    {
-      app: route.app,
-      listen: route.listen,
-      target: inForce.target,
-      paused: inForce.paused,
-      guardedPorts: route.guardedPorts,
-      via: 'relay',
-      reason: null,
-      connections: { blue: connections('blue'), green: connections('green') },
-      held: sum(({ held }) => held),
-      timedOut: sum(({ timedOut }) => timedOut),
-    },
-  ]
 }

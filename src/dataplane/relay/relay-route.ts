@@ -40,6 +40,8 @@ export class RelayRoute {
   green = 0
   timedOut = 0
   accepted = 0
+  /** Of these, how many watchers know. */
+  told = 0
 
   constructor(id: number, app: string) {
     this.id = id

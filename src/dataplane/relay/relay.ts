@@ -12,6 +12,7 @@ import {
   URGENT,
 } from './connection-table.ts'
 import {
+  type ConnectionPage,
   type ControlRequest,
   type Hello,
   LISTENERS_PER_MESSAGE,
@@ -20,12 +21,15 @@ import {
 import { type Answer, ControlServer } from './control-server.ts'
 import { Epoll, EPOLLERR, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from './epoll.ts'
 import { Listeners } from './listeners.ts'
+import { RelayLedger } from './relay-ledger.ts'
 import { RelayRoute } from './relay-route.ts'
 import { readRoutes } from './routes-file.ts'
 import { Streams } from './streams.ts'
 import { close } from './system-calls.ts'
 import { TAG } from './tags.ts'
 import { Upstreams } from './upstreams.ts'
+
+const ARRIVALS_EACH_MS = 20
 
 export interface RelayOptions {
   readonly build: string
@@ -47,6 +51,9 @@ export class Relay {
   readonly #upstreams: Upstreams
   readonly #listeners: Listeners
   readonly #control: ControlServer
+  readonly #ledger: RelayLedger
+  /** When watchers were told of arrivals last, and how many there had been. */
+  #told = { atMs: 0, accepted: 0 }
   readonly #routes = new Map<string, RelayRoute>()
   readonly #routeById: RelayRoute[] = []
   #isRetiring = false
@@ -56,6 +63,7 @@ export class Relay {
     this.#log = options.log
     const [table, epoll, log] = [this.#table, this.#epoll, options.log]
     this.#streams = new Streams(table, (fd) => this.#upstreams.onEnd(fd))
+    this.#ledger = new RelayLedger(table, this.#streams)
     const routeOf = (id: number): RelayRoute => this.#routeById[id] ?? this.#unknownRoute()
     this.#upstreams = new Upstreams({ table, epoll, streams: this.#streams, routeOf })
     this.#listeners = new Listeners({ table, epoll, log, upstreams: this.#upstreams })
@@ -132,14 +140,28 @@ export class Relay {
     this.#upstreams.tick(this.#routes.values(), now)
     this.#streams.closeEnded()
     this.#listeners.resume(now)
+    if (this.#owesArrivals && now >= this.#told.atMs + ARRIVALS_EACH_MS) this.#tellArrivals(now)
     return hasYielded
   }
 
+  get #owesArrivals(): boolean {
+    return this.#control.isWatched && this.#listeners.accepted > this.#told.accepted
+  }
+
+  /** At most once in a while: one connection says as much as a thousand. */
+  #tellArrivals(atMs: number): void {
+    const routes = [...this.#routes.values()].filter((route) => route.accepted > route.told)
+    this.#told = { atMs, accepted: this.#listeners.accepted }
+    for (const route of routes) route.told = route.accepted
+    this.#control.tellWatchers({ event: 'arrival', apps: routes.map(({ app }) => app) })
+  }
+
+  /** -1: until an event comes. */
   #waitMs(now: number): number {
     if (this.#streams.hasUnfinished) return 0
-    const [one, other] = [this.#upstreams.waitMs(now), this.#listeners.waitMs(now)]
-    if (one < 0 || other < 0) return Math.ceil(Math.max(one, other))
-    return Math.ceil(Math.min(one, other))
+    const waits = [this.#upstreams.waitMs(now), this.#listeners.waitMs(now)].filter((ms) => ms >= 0)
+    if (this.#owesArrivals) waits.push(Math.max(0, this.#told.atMs + ARRIVALS_EACH_MS - now))
+    return waits.length === 0 ? -1 : Math.ceil(Math.min(...waits))
   }
 
   #onSocket(fd: number, events: number): void {
@@ -175,6 +197,18 @@ export class Relay {
         return { document: { ok: true } }
       case 'listeners':
         return this.#listenersFrom(request.skip)
+      case 'connections': {
+        const route = this.#routes.get(request.app)
+        const none: ConnectionPage = { ok: true, connections: [], next: null }
+        return { document: route === undefined ? none : this.#ledger.page(route, request.after) }
+      }
+      case 'close': {
+        const route = this.#routes.get(request.app)
+        const closed = route === undefined ? 0 : this.#ledger.close(route, request.ids)
+        return { document: { ok: true, closed } }
+      }
+      case 'watch':
+        return { document: { ok: true }, isWatching: true }
     }
     return request satisfies never
   }
