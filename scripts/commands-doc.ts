@@ -61,6 +61,16 @@ const outcomes: Readonly<Record<string, Partial<Record<0 | 1 | 3, string>>>> = {
     1: 'it failed, or there is none',
     3: 'nothing runs there',
   },
+  pause: {
+    0: 'new connections are held, or were already',
+    1: 'the data plane has not taken it within 10 s',
+    3: 'the app is being removed',
+  },
+  resume: {
+    0: 'new connections are let through, or were already',
+    1: 'the data plane has not taken it within 10 s',
+    3: 'the app is being removed',
+  },
   load: { 0: 'the new definition is accepted', 3: 'a port is taken, or you are not root' },
   remove: { 0: 'the app is gone', 3: 'you are not root' },
   'start-daemon': { 0: 'ended by SIGTERM or SIGINT', 1: 'it could not start' },

@@ -113,6 +113,8 @@ export interface AppStatus {
   readonly active: Slot
   readonly generation: number
   readonly paused: boolean
+  /** New connections that wait: while it is paused, or until the slot listens. */
+  readonly held: number
   readonly dataPlane: 'steering' | 'relay'
   readonly dataPlaneReason: string | null
   readonly slots: Readonly<Record<Slot, SlotStatus>>

@@ -4,6 +4,7 @@ import { closeCommand, connsCommand } from './commands/connections.ts'
 import { deployCommand } from './commands/deploy.ts'
 import { loadCommand } from './commands/load.ts'
 import { eventsCommand, logsCommand } from './commands/logs.ts'
+import { pauseCommand, resumeCommand } from './commands/pause.ts'
 import { registerCommand } from './commands/register.ts'
 import { releasesCommand } from './commands/releases.ts'
 import { removeCommand } from './commands/remove.ts'
@@ -34,6 +35,8 @@ export const commands = buildRouteMap({
     stop: stopCommand,
     restart: restartCommand,
     reload: reloadCommand,
+    pause: pauseCommand,
+    resume: resumeCommand,
     load: loadCommand,
     remove: removeCommand,
     startDaemon: startDaemonCommand,

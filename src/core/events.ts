@@ -16,6 +16,8 @@ export interface Event {
     | 'stopped'
     | 'started'
     | 'restarted'
+    | 'paused'
+    | 'resumed'
     | 'definition-loaded'
     | 'removing'
   readonly message: string
@@ -111,6 +113,10 @@ function runEvents(before: App, after: App): Event[] {
 
 function otherEvents(before: App, after: App): Event[] {
   const events: Event[] = []
+  if (before.paused !== after.paused) {
+    const [type, what] = after.paused ? (['paused', 'held'] as const) : (['resumed', 'let through'] as const)
+    events.push({ type, message: `New connections are ${what}`, deploy: null })
+  }
   if (before.definition !== after.definition) {
     events.push({ type: 'definition-loaded', message: 'A new definition was loaded', deploy: null })
   }

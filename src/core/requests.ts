@@ -201,6 +201,12 @@ function isUnderWay(state: string): boolean {
   return state === 'preparing' || state === 'switching' || state === 'baking'
 }
 
+/** Holds new connections, or lets them through again; the app as it is if that is so already. */
+export function requestPause(app: App, paused: boolean): App {
+  refuseIfRemoved(app)
+  return app.paused === paused ? app : { ...app, generation: app.generation + 1, paused }
+}
+
 /** A new definition: the listen address moves at once, what runs keeps the definition that it was started with. */
 export function requestLoad(app: App, definition: Definition): App {
   refuseIfRemoved(app)

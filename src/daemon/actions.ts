@@ -16,6 +16,7 @@ import type { Journal } from '../state/journal.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author } from './chronicle.ts'
 import { closeConnections, listConnections } from './connections.ts'
+import { pauseOrResume } from './pause.ts'
 import { type DeployDeps, deploy, rollback, switchSlot } from './deploys.ts'
 import { Turns } from '../releases/turns.ts'
 import { freeSlotPorts } from './held-ports.ts'
@@ -96,6 +97,7 @@ async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promi
     releases,
     dataPlane: observation.route?.via ?? 'relay',
     dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,
+    held: observation.route?.held ?? 0,
     lastReceipt: receipts.last,
     now: clock.now(),
     wall: clock.wall(),
@@ -147,11 +149,7 @@ async function run(
       return
     case 'pause':
     case 'resume':
-      await loop.change(authorOf(caller), (app) => ({
-        ...app,
-        generation: app.generation + 1,
-        paused: action === 'pause',
-      }))
+      await pauseOrResume(loop, action === 'pause', caller)
       return
     case 'reload':
       await reload(loop, slots, caller, deps)

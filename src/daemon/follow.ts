@@ -134,8 +134,8 @@ async function superseded(loop: AppLoop, id: number, { status }: FollowOptions):
   return { kind: 'done', ok: false, message, error: errorBody(error).error, app: await status() }
 }
 
-/** Registered before the state is read, so that no change falls between the two. */
-function nextChange(loop: AppLoop, signal: AbortSignal): Promise<void> {
+/** The loop's next change or look, or the abort. To be called before the state is read, so that no change falls between the two. */
+export function nextChange(loop: AppLoop, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       end()

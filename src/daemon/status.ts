@@ -12,6 +12,7 @@ export interface StatusInput {
   readonly releases: readonly Release[]
   readonly dataPlane: AppStatus['dataPlane']
   readonly dataPlaneReason: string | null
+  readonly held: number
   readonly lastReceipt: AppStatus['lastReceipt']
   readonly now: MonotonicMs
   /** ISO time of `now`. */
@@ -28,6 +29,7 @@ export function appStatus(input: StatusInput): AppStatus {
     active: app.activeSlot,
     generation: app.generation,
     paused: app.paused,
+    held: input.held,
     dataPlane: input.dataPlane,
     dataPlaneReason: input.dataPlaneReason,
     slots: { blue: slotStatus(input, 'blue'), green: slotStatus(input, 'green') },

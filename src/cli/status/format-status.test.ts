@@ -46,6 +46,7 @@ const web: AppStatus = {
   active: 'blue',
   generation: 12,
   paused: false,
+  held: 0,
   dataPlane: 'relay',
   dataPlaneReason: null,
   slots: { blue: running, green: empty },

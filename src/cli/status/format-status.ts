@@ -39,7 +39,9 @@ export function formatApp(app: AppStatus, options: StatusOptions): string {
 function headline(app: AppStatus, { paint }: StatusOptions): string {
   const reason = app.dataPlaneReason === null ? '' : ` (${plainText(app.dataPlaneReason)})`
   const plane = paint.dim(`${app.dataPlane}${reason}`)
-  const paused = app.paused ? `  ${paint.warn('paused: new connections wait')}` : ''
+  const held = app.held === 0 ? '' : ` (${app.held} now)`
+  const waiting = app.held === 0 ? '' : `  ${paint.warn(`${counted(app.held, 'new connection')} waiting`)}`
+  const paused = app.paused ? `  ${paint.warn(`paused: new connections wait${held}`)}` : waiting
   return `${paint.name(plainText(app.name))}  on ${plainText(app.listen)}  ${plane}${paused}`
 }
 
