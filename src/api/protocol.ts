@@ -173,7 +173,15 @@ export type ProgressLine =
       readonly files: number
       readonly bytes: number
     }
-  | { readonly kind: 'draining'; readonly connections: number; readonly secondsLeft: number }
+  | {
+      readonly kind: 'draining'
+      readonly connections: number
+      readonly secondsLeft: number
+      /** Of the oldest one whose age is known; null: of none. */
+      readonly oldestMs: number | null
+      /** The clients with the most connections, at most three. */
+      readonly peers: readonly { readonly host: string; readonly connections: number }[]
+    }
   | { readonly kind: 'deploy'; readonly deploy: DeployStatus }
   | { readonly kind: 'probe'; readonly slot: Slot; readonly ok: boolean; readonly detail: string }
   | { readonly kind: 'waiting'; readonly reason: string }

@@ -9,17 +9,20 @@ import type {
 import { type App, otherSlot } from '../core/app.ts'
 import { describeError, DorcError } from '../core/errors.ts'
 import { requestDeploy, requestRollback, requestSwitch } from '../core/requests.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Release, ReleaseStore } from '../releases/release-store.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author, Chronicle } from './chronicle.ts'
 import { follow } from './follow.ts'
+import { SlotUsers } from './slot-users.ts'
 import { isInPlace, type Source, takeIn } from './take-in.ts'
 
 export interface DeployDeps {
   readonly releases: ReleaseStore
   readonly chronicle: Chronicle
   readonly clock: Clock
+  readonly dataPlane: DataPlane
   readonly status: (loop: AppLoop) => Promise<AppStatus>
 }
 
@@ -146,7 +149,8 @@ function followDeploy(
   id: number,
   { wait, signal }: { wait: 'ready' | 'live'; signal: AbortSignal },
 ): AsyncGenerator<ProgressLine> {
-  return follow(loop, id, { wait, signal, clock: deps.clock, status: () => deps.status(loop) })
+  const users = new SlotUsers(loop.app.name, deps)
+  return follow(loop, id, { wait, signal, clock: deps.clock, status: () => deps.status(loop), users })
 }
 
 /** The newest progress of a copy, at most a few lines a second. */

@@ -1,5 +1,7 @@
-import type { App } from '../core/app.ts'
+import type { App, Slot } from '../core/app.ts'
+import { hasCode } from '../core/errors.ts'
 import { slotProcess } from '../core/slot-process.ts'
+import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Executors } from './executors.ts'
 import type { Adapters } from './observe.ts'
 
@@ -27,6 +29,7 @@ export function executorsFor(
     },
     async 'install-slot'({ slot, intent }, { name }) {
       const { release, incarnation, definition } = intent
+      await closeLeftovers(dataPlane, name, slot)
       await releases.install(name, slot, release, { workingDir: definition.workingDir, incarnation })
       await supervisor.install(slotProcess(name, slot, intent))
     },
@@ -41,5 +44,23 @@ export function executorsFor(
     async 'forget-app'({ purge }, app) {
       await forget(app, purge)
     },
+  }
+}
+
+/**
+ * Of a slot whose process has ended. A relay keeps a connection for as long as its client keeps its own side of it open; it would
+ * count as a user of the next release.
+ */
+async function closeLeftovers(dataPlane: DataPlane, app: string, slot: Slot): Promise<void> {
+  try {
+    const left = (await dataPlane.connections(app)).filter((one) => one.slot === slot)
+    if (left.length === 0) return
+    await dataPlane.closeConnections(
+      app,
+      left.map(({ id }) => id),
+    )
+  } catch (error) {
+    // Nobody answers on them any more, whether they are closed or not: no reason to fail a deploy.
+    if (!hasCode(error, 'DATA_PLANE_FAILED')) throw error
   }
 }

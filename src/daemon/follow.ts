@@ -5,6 +5,7 @@ import { DorcError } from '../core/errors.ts'
 import { reachedWrongSlot, type Receipt } from '../core/receipt.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { AppLoop } from './app-loop.ts'
+import type { SlotUsers } from './slot-users.ts'
 import { deployStatus } from './status.ts'
 
 export interface FollowOptions {
@@ -12,6 +13,7 @@ export interface FollowOptions {
   readonly clock: Clock
   readonly signal: AbortSignal
   readonly status: () => Promise<AppStatus>
+  readonly users: SlotUsers
 }
 
 /** Tells how a deploy goes on, line by line, until it has ended or the caller has gone. */
@@ -20,7 +22,7 @@ export async function* follow(
   id: number,
   options: FollowOptions,
 ): AsyncGenerator<ProgressLine> {
-  const { clock, signal } = options
+  const { signal } = options
   let told = ''
   let toldProbe = ''
   let toldReceipt: Receipt | null = null
@@ -29,7 +31,7 @@ export async function* follow(
     const { deploy, next } = loop.app
     const isWaiting = next?.id === id
     if (!isWaiting && deploy?.id !== id) return yield await superseded(loop, id, options)
-    const line = isWaiting || deploy === null ? waitingLine(deploy) : progressOf(loop, deploy, clock)
+    const line = isWaiting || deploy === null ? waitingLine(deploy) : await progressOf(loop, deploy, options)
     // The deadline is derived from two clocks, and differs by a little from look to look.
     const text = JSON.stringify(line, (key, value: unknown) => (key === 'deadline' ? null : value))
     if (text !== told) yield line
@@ -54,13 +56,18 @@ function waitingLine(deploy: Deploy | null): ProgressLine {
   return { kind: 'waiting', reason }
 }
 
-function progressOf(loop: AppLoop, deploy: Deploy, clock: Clock): ProgressLine {
+async function progressOf(
+  loop: AppLoop,
+  deploy: Deploy,
+  { clock, users }: FollowOptions,
+): Promise<ProgressLine> {
   if (deploy.state === 'draining') {
     const connections = loop.observation?.observed.slots[deploy.slot].connections ?? 0
     return {
       kind: 'draining',
       connections,
       secondsLeft: Math.max(0, Math.ceil((deploy.until - clock.now()) / 1_000)),
+      ...(await users.of(deploy.slot)),
     }
   }
   return { kind: 'deploy', deploy: deployStatus(deploy, { now: clock.now(), wall: clock.wall() }) }

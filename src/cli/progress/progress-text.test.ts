@@ -12,8 +12,19 @@ test('bytes and files that were copied are counted', () => {
 
 test('who is waited for, and how long at most, is told while a slot drains', () => {
   assert.equal(
-    progressText({ kind: 'draining', connections: 1, secondsLeft: 250 }, noPaint),
-    'Waiting for 1 old connection to end (they are cut in 250 s)',
+    progressText(
+      { kind: 'draining', connections: 1, secondsLeft: 250, oldestMs: null, peers: [] },
+      noPaint,
+    ),
+    'Waiting for 1 old connection to end (cut in 250 s)',
+  )
+  const peers = [
+    { host: '10.0.0.2', connections: 2 },
+    { host: 'fd00::1', connections: 1 },
+  ]
+  assert.equal(
+    progressText({ kind: 'draining', connections: 3, secondsLeft: 9, oldestMs: 200_000, peers }, noPaint),
+    'Waiting for 3 old connections to end, the oldest of 3 min, from 10.0.0.2 (2), fd00::1 (1) (cut in 9 s)',
   )
 })
 

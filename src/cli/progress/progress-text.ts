@@ -2,7 +2,7 @@ import type { ProgressLine } from '../../api/protocol.ts'
 import { reachedWrongSlot, type Receipt, receiptText } from '../../core/receipt.ts'
 import type { Paint } from '../paint.ts'
 import { plainText } from '../plain-text.ts'
-import { counted, formatBytes } from '../quantity.ts'
+import { counted, formatBytes, formatDuration } from '../quantity.ts'
 
 /** One line of progress in words; null for what the next line, or the end, tells better. */
 export function progressText(line: ProgressLine, paint: Paint): string | null {
@@ -12,7 +12,7 @@ export function progressText(line: ProgressLine, paint: Paint): string | null {
     case 'taken-in':
       return `Release ${line.release} is taken in: ${counted(line.files, 'file')}, ${formatBytes(line.bytes)}`
     case 'draining':
-      return `Waiting for ${counted(line.connections, 'old connection')} to end (they are cut in ${line.secondsLeft} s)`
+      return drainingText(line)
     case 'deploy':
       return deployText(line.deploy, paint)
     case 'probe':
@@ -26,6 +26,19 @@ export function progressText(line: ProgressLine, paint: Paint): string | null {
     default:
       return line satisfies never
   }
+}
+
+/** With no more than a terminal's line has room for: who they are is in `dorc conns`. */
+function drainingText({
+  connections,
+  secondsLeft,
+  oldestMs,
+  peers,
+}: Extract<ProgressLine, { kind: 'draining' }>): string {
+  const oldest = oldestMs === null ? '' : `, the oldest of ${formatDuration(oldestMs)}`
+  const listed = peers.map((peer) => `${plainText(peer.host)} (${peer.connections})`).join(', ')
+  const from = peers.length === 0 ? '' : `, from ${listed}`
+  return `Waiting for ${counted(connections, 'old connection')} to end${oldest}${from} (cut in ${secondsLeft} s)`
 }
 
 function receiptLine(receipt: Receipt, paint: Paint): string {
