@@ -71,6 +71,11 @@ const outcomes: Readonly<Record<string, Partial<Record<0 | 1 | 3, string>>>> = {
     1: 'the data plane has not taken it within 10 s',
     3: 'the app is being removed',
   },
+  drill: {
+    0: 'nothing failed, and the active slot is what it was',
+    1: 'something failed: the report says what',
+    3: 'refused: a slot is not ready, a deploy is under way, the app is paused, or the daemon may not be killed',
+  },
   load: { 0: 'the new definition is accepted', 3: 'a port is taken, or you are not root' },
   remove: { 0: 'the app is gone', 3: 'you are not root' },
   'start-daemon': { 0: 'ended by SIGTERM or SIGINT', 1: 'it could not start' },

@@ -119,6 +119,8 @@ export interface AppStatus {
   readonly dataPlaneReason: string | null
   readonly slots: Readonly<Record<Slot, SlotStatus>>
   readonly deploy: DeployStatus | null
+  /** What dorc asks the app for as its visitor, with a Host header or null for the address; null: it only connects. */
+  readonly request: { readonly path: string; readonly host: string | null } | null
   /** Of the newest switch from slot to slot since the daemon started; null: there was none. */
   readonly lastReceipt: Receipt | null
   /** What to do next, in a sentence or two with the command; null if all is well. */

@@ -2,6 +2,7 @@ import { buildApplication, buildRouteMap, type CommandContext, text_en } from '@
 import { VERSION } from '../platform/version.ts'
 import { closeCommand, connsCommand } from './commands/connections.ts'
 import { deployCommand } from './commands/deploy.ts'
+import { drillCommand } from './commands/drill.ts'
 import { loadCommand } from './commands/load.ts'
 import { eventsCommand, logsCommand } from './commands/logs.ts'
 import { pauseCommand, resumeCommand } from './commands/pause.ts'
@@ -37,6 +38,7 @@ export const commands = buildRouteMap({
     reload: reloadCommand,
     pause: pauseCommand,
     resume: resumeCommand,
+    drill: drillCommand,
     load: loadCommand,
     remove: removeCommand,
     startDaemon: startDaemonCommand,

@@ -99,6 +99,7 @@ async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promi
     dataPlane: observation.route?.via ?? 'relay',
     dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,
     held: observation.route?.held ?? 0,
+    request: receipts.requestTo(app, app.activeSlot),
     lastReceipt: receipts.last,
     now: clock.now(),
     wall: clock.wall(),

@@ -1,9 +1,11 @@
 import type { App, Slot, Step } from '../core/app.ts'
+import type { Probe } from '../core/definition.ts'
 import { type Receipt, receiptText, reachedWrongSlot } from '../core/receipt.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Prober } from '../health/prober.ts'
 import type { Logger } from '../platform/log.ts'
 import { visitRequest } from '../health/visit-request.ts'
+import type { VisitRequest } from '../platform/visit.ts'
 import type { Chronicle } from './chronicle.ts'
 import type { Observation } from './observe.ts'
 import { SwitchWitness } from './switch-witness.ts'
@@ -26,6 +28,9 @@ interface Written {
 
 /** Whoever follows a deploy asks for its receipt when the next switch may have come. */
 const MOST_KEPT = 10
+
+const probeOf = ({ slots, definition }: App, slot: Slot): Probe =>
+  slots[slot]?.definition.probe ?? definition.slots[slot].probe
 
 /** The receipts of one app. One is being written at a time: the next switch ends the look at the one before. */
 export class Receipts {
@@ -98,12 +103,17 @@ export class Receipts {
     if (this.#of.size > MOST_KEPT && oldest !== undefined) this.#of.delete(oldest)
   }
 
-  #witnessOf({ name, definition, slots }: App, from: Slot, to: Slot): SwitchWitness {
-    const probe = slots[to]?.definition.probe ?? definition.slots[to].probe
-    const request = visitRequest(probe, this.#deps.prober.speaks(name, to))
+  /** What a visitor of that slot asks for; null: it does not speak HTTP, as far as is known. */
+  requestTo(app: App, slot: Slot): VisitRequest | null {
+    return visitRequest(probeOf(app, slot), this.#deps.prober.speaks(app.name, slot))
+  }
+
+  #witnessOf(app: App, from: Slot, to: Slot): SwitchWitness {
+    const { name, definition } = app
     const { listen } = definition
+    const request = this.requestTo(app, to)
     return new SwitchWitness(
-      { app: name, from, to, listen, request, patienceMs: probe.timeoutMs },
+      { app: name, from, to, listen, request, patienceMs: probeOf(app, to).timeoutMs },
       { dataPlane: this.#deps.dataPlane, log: this.#deps.log },
     )
   }

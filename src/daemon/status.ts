@@ -13,6 +13,7 @@ export interface StatusInput {
   readonly dataPlane: AppStatus['dataPlane']
   readonly dataPlaneReason: string | null
   readonly held: number
+  readonly request: AppStatus['request']
   readonly lastReceipt: AppStatus['lastReceipt']
   readonly now: MonotonicMs
   /** ISO time of `now`. */
@@ -34,6 +35,7 @@ export function appStatus(input: StatusInput): AppStatus {
     dataPlaneReason: input.dataPlaneReason,
     slots: { blue: slotStatus(input, 'blue'), green: slotStatus(input, 'green') },
     deploy: app.deploy === null ? null : deployStatus(app.deploy, input),
+    request: input.request,
     lastReceipt: input.lastReceipt,
     nextStep: nextStep(app, observation.observed),
   }

@@ -12,10 +12,7 @@ test('bytes and files that were copied are counted', () => {
 
 test('who is waited for, and how long at most, is told while a slot drains', () => {
   assert.equal(
-    progressText(
-      { kind: 'draining', connections: 1, secondsLeft: 250, oldestMs: null, peers: [] },
-      noPaint,
-    ),
+    progressText({ kind: 'draining', connections: 1, secondsLeft: 250, oldestMs: null, peers: [] }, noPaint),
     'Waiting for 1 old connection to end (cut in 250 s)',
   )
   const peers = [

@@ -51,6 +51,7 @@ const web: AppStatus = {
   dataPlaneReason: null,
   slots: { blue: running, green: empty },
   deploy: null,
+  request: { path: '/', host: null },
   lastReceipt: null,
   nextStep: null,
 }
