@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { StatusReport } from '../src/api/protocol.ts'
 import { measureDaemon } from './idle.ts'
 import { accepts, backendConfig, own, type Path, pidOf } from './peers.ts'
 import type { Row } from './row.ts'
@@ -14,27 +15,35 @@ export interface RunningDorc {
   readonly daemonPid: number
   /** Of the daemon before it had an app. */
   readonly idle: readonly Row[]
-  /** To the active slot itself, and through the relay. */
-  readonly paths: readonly [direct: Path, relay: Path]
+  /** To the active slot itself. */
+  readonly direct: Path
+  /** Through the listen address. */
+  readonly path: Path
 }
 
-/** dorc as its users run it, embedded, with the back end as its app. */
+/** What the embedded daemon may do decides what carries its app. */
+const COMMANDS = {
+  steering: [],
+  relay: ['setpriv', '--bounding-set=-bpf,-net_admin,-sys_admin'],
+} as const
+
+/** dorc as its users run it, embedded, with the back end as its app. Throws if the plane is not the one asked for. */
 export async function startDorc(
-  dir: string,
+  plane: keyof typeof COMMANDS,
+  parentDir: string,
   ports: { listen: number; blue: number; green: number },
   stack: AsyncDisposableStack,
 ): Promise<RunningDorc> {
+  const dir = join(parentDir, plane)
   const root = join(dir, 'dorc')
   const upload = join(dir, 'upload')
   mkdirSync(upload, { recursive: true })
   for (const slot of ['blue', 'green'] as const) {
-    writeFileSync(join(upload, `${slot}.conf`), backendConfig(dir, ports[slot]))
+    writeFileSync(join(upload, `${slot}.conf`), backendConfig(parentDir, ports[slot]))
   }
   const env = { ...process.env, DORC_ROOT: root }
-  const daemon = own(
-    spawn(DORC, ['start-daemon', '--embedded', '--root', root], { env, stdio: 'ignore' }),
-    stack,
-  )
+  const [command = DORC, ...rest] = [...COMMANDS[plane], DORC, 'start-daemon', '--embedded', '--root', root]
+  const daemon = own(spawn(command, rest, { env, stdio: 'ignore' }), stack)
   stack.defer(async () => {
     await run(DORC, ['remove', 'bench', '--purge', '--yes'], { env })
     const ended = once(daemon, 'exit')
@@ -59,15 +68,23 @@ port = ${ports.green}
   )
   await run(DORC, ['register', 'bench', '--from', file, '--yes'], { env })
   await accepts(ports.listen)
-  const relayPid = pidWithArgument('dorc-relay.js', root)
+  await carries(plane, env)
+  const pid = pidWithArgument('dorc-relay.js', root)
   return {
     daemonPid: pidOf(daemon),
     idle,
-    paths: [
-      { name: 'direct', port: ports.blue, pid: relayPid },
-      { name: 'relay', port: ports.listen, pid: relayPid },
-    ],
+    direct: { name: 'direct', port: ports.blue, pid },
+    path: { name: plane, port: ports.listen, pid },
   }
+}
+
+async function carries(plane: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const { stdout } = await run(DORC, ['status', 'bench', '--json'], { env })
+  const { apps } = JSON.parse(stdout) as StatusReport
+  if (apps[0]?.dataPlane === plane) return
+  throw new Error(
+    `The app is carried by ${apps[0]?.dataPlane} (${apps[0]?.dataPlaneReason}), not by ${plane}`,
+  )
 }
 
 async function answers(env: NodeJS.ProcessEnv): Promise<void> {

@@ -17,6 +17,7 @@ const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' } },
 })
 const ports = { listen: 18080, blue: 21435, green: 21436, nginx: 18081, haproxy: 18082, backend: 21435 }
+const relayPorts = { listen: 18083, blue: 21437, green: 21438 }
 const extent = values.quick
   ? { rounds: 2, seconds: 2, idle: 2_000, startUps: 5, files: 1_000, bytes: 1e8, takeIns: 1 }
   : { rounds: 5, seconds: 5, idle: 9_500, startUps: 21, files: 10_000, bytes: 1e9, takeIns: 3 }
@@ -52,15 +53,16 @@ async function measure(): Promise<Row[]> {
 async function measureRunning(wants: (part: string) => boolean): Promise<Row[]> {
   await using stack = new AsyncDisposableStack()
   writeBackendFiles(dir)
-  const dorc = await startDorc(dir, ports, stack)
+  const steering = await startDorc('steering', dir, ports, stack)
+  const relay = await startDorc('relay', dir, relayPorts, stack)
   const nginx = await startNginxStream(dir, ports, stack)
   const haproxy = await startHaproxy(dir, ports, stack)
   const rows: Row[] = []
   if (wants('idle')) {
-    const proxies = [...dorc.paths.filter(({ name }) => name !== 'direct'), nginx, haproxy]
-    rows.push(...(await measureIdle(proxies, extent.idle)))
-    rows.push(...dorc.idle, ...(await measureDaemon(dorc.daemonPid, 'daemon, one app')))
+    rows.push(...(await measureIdle([relay.path, nginx, haproxy], extent.idle)))
+    rows.push(...steering.idle, ...(await measureDaemon(steering.daemonPid, 'daemon, one app')))
   }
-  if (wants('traffic')) rows.push(...(await measureTraffic([...dorc.paths, nginx, haproxy], extent)))
+  if (wants('traffic'))
+    rows.push(...(await measureTraffic([steering.direct, steering.path, relay.path, nginx, haproxy], extent)))
   return rows
 }

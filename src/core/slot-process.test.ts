@@ -38,6 +38,7 @@ test('the command of a probe is filled in as well', () => {
 test('the environment tells the app who it is, and the definition adds to it', () => {
   const named = { ...intent, definition: { ...defined, environment: { MODE: 'x' } } }
   assert.deepEqual(slotProcess('web', 'green', named).environment, {
+    GODEBUG: 'multipathtcp=0',
     PORT: '21236',
     DORC_APP: 'web',
     DORC_SLOT: 'green',
@@ -45,4 +46,9 @@ test('the environment tells the app who it is, and the definition adds to it', (
     DORC_DIR: '/srv/green',
     MODE: 'x',
   })
+})
+
+test('whoever sets GODEBUG has his own', () => {
+  const named = { ...intent, definition: { ...defined, environment: { GODEBUG: 'http2debug=1' } } }
+  assert.equal(slotProcess('web', 'green', named).environment['GODEBUG'], 'http2debug=1')
 })

@@ -34,6 +34,8 @@ export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotPr
     reloadArgv: defined.reload === null ? null : expand(defined.reload),
     workingDir: defined.workingDir,
     environment: {
+      // Go listens with MPTCP since 1.24, and the kernel cannot steer to such a socket (EOPNOTSUPP).
+      GODEBUG: 'multipathtcp=0',
       PORT: String(defined.port),
       DORC_APP: app,
       DORC_SLOT: slot,

@@ -222,6 +222,23 @@ test('no copy of a listening socket stays open here', async (t) => {
   assert.deepEqual(listeners(), before)
 })
 
+test('what can be steered by nobody any more is taken away', async (t) => {
+  const pins = freshPins(t)
+  const kernel = openKernel(pins)
+  steer(kernel, await serve(t, 'app'))
+  closeKernel(kernel)
+  rmSync(join(pins, 'meta'))
+  const script = `import { tryKernel } from './src/dataplane/steering/availability.ts'
+console.log(tryKernel('${pins}'))`
+  const withoutRights = ['--bounding-set=-bpf,-sys_admin', process.execPath, '--input-type=module-typescript']
+  const said = execFileSync('setpriv', [...withoutRights, '-e', script], { encoding: 'utf8' })
+  assert.match(
+    said,
+    /^the kernel forbids steering: bpf mapCreate failed with EPERM \(CAP_BPF and CAP_NET_ADMIN/,
+  )
+  assert.equal(await ask(), 'ECONNREFUSED')
+})
+
 test('a directory that is no bpf file system is a reason, not a failure', () => {
   assert.equal(tryKernel(tmpdir()), `no bpf file system is mounted on ${tmpdir()}`)
 })

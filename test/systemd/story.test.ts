@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { after, before, test } from 'node:test'
+import { after, before, test, type TestContext } from 'node:test'
 import type { AppStatus, StatusReport } from '../../src/api/protocol.ts'
 import { bootMachine, type Machine } from './machine.ts'
 
@@ -29,6 +29,11 @@ async function status(app: string): Promise<AppStatus> {
   const [found] = report.apps
   assert.ok(found !== undefined)
   return found
+}
+
+const planeOf = async (app: string): Promise<[string, string | null]> => {
+  const { dataPlane, dataPlaneReason } = await status(app)
+  return [dataPlane, dataPlaneReason]
 }
 
 const isReady = async (app: string): Promise<boolean> => {
@@ -148,7 +153,9 @@ test('an upload by rsync appears in the inactive slot by itself, is switched to,
   assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8080/']), /release 1 in blue/)
 })
 
-test('200 switches under load: no request fails, and a connection from before talks on over all of them', async (t) => {
+/** 100 switches while ab makes new and kept connections, with a killed daemon in the middle, and one old connection. */
+async function switchUnderLoad(t: TestContext): Promise<void> {
+  const { active } = await status('site')
   const talker = await talk(8081)
   const results: { complete: number; failed: number }[] = []
   const over = new AbortController()
@@ -158,15 +165,15 @@ test('200 switches under load: no request fails, and a connection from before ta
       results.push(await abResult(ab(8081, 4_000, '-k')))
     }
   })()
-  for (let count = 0; count < 200; count += 1) {
+  for (let count = 0; count < 100; count += 1) {
     await dorc('switch', 'site')
-    if (count === 100) await machine.must(['systemctl', 'kill', '-s', 'KILL', 'dorcd.service'])
-    if (count === 100)
+    if (count === 50) await machine.must(['systemctl', 'kill', '-s', 'KILL', 'dorcd.service'])
+    if (count === 50)
       await machine.until(
         'the daemon is back',
         async () => (await machine.run([DORC, 'status'])).status === 0,
       )
-    if (count === 101) await machine.until('both slots are ready', () => isReady('site'))
+    if (count === 51) await machine.until('both slots are ready', () => isReady('site'))
   }
   over.abort()
   await load
@@ -174,12 +181,61 @@ test('200 switches under load: no request fails, and a connection from before ta
   const complete = results.reduce((sum, result) => sum + result.complete, 0)
   const failed = results.reduce((sum, result) => sum + result.failed, 0)
   t.diagnostic(
-    `${complete} requests over 200 switches, ${failed} failed; the old connection was answered ${count} times`,
+    `${complete} requests over 100 switches, ${failed} failed; the old connection was answered ${count} times`,
   )
   assert.equal(failed, 0)
   assert.ok(complete >= 8_000)
-  assert.deepEqual([answers, broken], [['nginx in blue'], null])
+  assert.deepEqual([answers, broken], [[`nginx in ${active}`], null])
   assert.ok(count > 100)
+}
+
+test('the kernel steers: under load no switch fails a request or cuts an old connection', async (t) => {
+  assert.deepEqual(await planeOf('site'), ['steering', null])
+  await switchUnderLoad(t)
+  assert.deepEqual(await planeOf('site'), ['steering', null])
+})
+
+test('a daemon that is stopped, or killed 20 times, is noticed by no client', async () => {
+  const load = abResult(ab(8081, 30_000))
+  await machine.must(['systemctl', 'stop', 'dorcd.service'])
+  assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8081/']), /nginx in/)
+  await machine.must(['systemctl', 'start', 'dorcd.service'])
+  for (let count = 0; count < 20; count += 1)
+    await machine.run(['systemctl', 'kill', '-s', 'KILL', 'dorcd.service'])
+  assert.equal((await load).failed, 0)
+  await machine.until('the daemon is back', async () => (await machine.run([DORC, 'status'])).status === 0)
+})
+
+test('pins that somebody deletes are put back, and nobody notices', async () => {
+  const load = abResult(ab(8081, 20_000))
+  await machine.must(['sh', '-c', 'cd /run/dorc/bpf && rm link addresses sockets guards births meta'])
+  await machine.until(
+    'the pins are back',
+    async () => (await machine.run(['test', '-e', '/run/dorc/bpf/link'])).status === 0,
+  )
+  assert.equal((await load).failed, 0)
+  await machine.until('it is told', async () =>
+    (await machine.must(['journalctl', '-u', 'dorcd', '-o', 'cat'])).includes('steering is back'),
+  )
+  assert.deepEqual(await planeOf('site'), ['steering', null])
+})
+
+test('without the right to steer the relay carries, status says why, and a switch loses nothing either', async (t) => {
+  await machine.writeFile(
+    '/etc/systemd/system/dorcd.service.d/no-bpf.conf',
+    '[Service]\nCapabilityBoundingSet=~CAP_BPF CAP_NET_ADMIN\n',
+  )
+  await machine.must([
+    'sh',
+    '-c',
+    'systemctl daemon-reload; systemctl stop dorcd; rm -f /run/dorc/bpf/*; systemctl start dorcd',
+  ])
+  await machine.until('the daemon is back', async () => (await machine.run([DORC, 'status'])).status === 0)
+  await machine.until('both slots are ready', () => isReady('site'))
+  const [plane, reason] = await planeOf('site')
+  assert.equal(plane, 'relay')
+  assert.match(reason ?? '', /^the kernel forbids steering: .*EPERM/)
+  await switchUnderLoad(t)
 })
 
 test('nginx in front, one listen port an app: switches through it fail nothing', async () => {
@@ -214,6 +270,16 @@ test('the relay and the daemon are restarted under load, and nothing is refused 
   assert.equal((await after).failed, 0)
   await machine.until('only generation 2 is left', async () => !(await isActive('dorc-relay@1.service')))
   assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8081/']), /nginx in/)
+})
+
+test('with its rights back the daemon steers again', async () => {
+  await machine.must([
+    'sh',
+    '-c',
+    'rm -r /etc/systemd/system/dorcd.service.d; systemctl daemon-reload; systemctl restart dorcd',
+  ])
+  await machine.until('the daemon is back', async () => (await machine.run([DORC, 'status'])).status === 0)
+  await machine.until('it steers', async () => (await planeOf('site'))[0] === 'steering')
 })
 
 test('a process that is killed comes back, and connections are held meanwhile', async () => {

@@ -90,8 +90,13 @@ export class ControlServer {
     for (const [fd, peer] of this.#peers) if (peer.isWatching) this.#reply(fd, peer, { document: event })
   }
 
-  close(): void {
+  /** Ends the connections of all who are connected; they may come back. */
+  hangUp(): void {
     for (const fd of this.#peers.keys()) this.#drop(fd)
+  }
+
+  close(): void {
+    this.hangUp()
     close(this.#fd)
     rmSync(this.#path, { force: true })
   }

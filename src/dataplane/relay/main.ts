@@ -50,7 +50,7 @@ function main(): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
       if (relay.isRetiring) end(relay)
-      else relay.retire()
+      else relay.leave()
     })
   log.info('serving', { build, pid: process.pid })
   // Not at once: the runtime polls for signals only after one turn of its own loop.

@@ -111,6 +111,12 @@ export class Relay {
     this.#log.info('retiring', { sockets: this.#table.count })
   }
 
+  /** Retires without having been told to by the daemon, which learns of it by the end of its control connection. */
+  leave(): void {
+    this.retire()
+    this.#control.hangUp()
+  }
+
   get isRetiring(): boolean {
     return this.#isRetiring
   }

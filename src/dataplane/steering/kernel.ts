@@ -49,6 +49,11 @@ export function closeKernel({ maps, link }: Kernel): void {
   closeAll([...Object.values(maps), link])
 }
 
+/** Ends what nobody holds open. */
+export function unpinAll(pins: string): void {
+  for (const name of ['link', ...MAP_NAMES]) rmSync(join(pins, name), { force: true })
+}
+
 /** What is amiss: somebody deleted pins or detached the link; null if all is well. */
 export function damageOf(kernel: Kernel, pins: string | null): string | null {
   if (linkInfo(kernel.link).networkNamespace !== statSync(OWN_NAMESPACE).ino) return 'the link was detached'
