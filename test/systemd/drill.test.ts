@@ -16,11 +16,9 @@ test('a drill kills the daemon in the middle, fails nothing, and leaves the acti
   const statusOf = async () => (JSON.parse(await dorc('status', 'site', '--json')) as StatusReport).apps[0]
   await dorc('setup')
   await machine.must(['cp', '-r', '/opt/dorc/test/fixtures/foreign/nginx', '/var/tmp/site'])
-  await dorc(
-    ...['register', 'site', '--yes', '--listen', '8081', '--upload-dir', '/var/tmp/site'],
-    ...['--blue-port', '21335', '--green-port', '21336', '--executable', 'blue.conf'],
-    ...['--start', '/usr/sbin/nginx -e stderr -p {dir} -c {dir}/{slot}.conf'],
-  )
+  const start = '/usr/sbin/nginx -e stderr -p {dir} -c {dir}/{slot}.conf'
+  const places = '--listen 8081 --upload-dir /var/tmp/site --blue-port 21335 --green-port 21336'
+  await dorc('register', 'site', ...places.split(' '), '--executable', 'blue.conf', '--start', start, '--yes')
   await machine.until('both slots are ready', async () => {
     const slots = (await statusOf())?.slots
     return slots !== undefined && slots.blue.ready && slots.green.ready

@@ -4,7 +4,7 @@ import { pause } from '../../platform/pause.ts'
 import { visit, type VisitRequest } from '../../platform/visit.ts'
 
 const VISITORS = 4
-const PAUSE_MS = 1
+const PAUSE_MS = 5
 const TIMEOUT_MS = 5_000
 
 /** Visitors of a listen address, a few at a time, one visit after the other. */
