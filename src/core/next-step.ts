@@ -11,6 +11,9 @@ export function nextStep(app: App, observed: Observed): string | null {
   }
   if (app.slots[activeSlot]?.run === 'stopped')
     return `Nothing answers: the active slot is stopped. Start it: dorc start ${name}`
+  const { listener } = observed.slots[activeSlot]
+  if (listener.state === 'foreign')
+    return `New connections wait: ${listener.detail}. End that process: the port belongs to the ${activeSlot} slot`
   if (deploy?.state === 'ready') return `Show release ${deploy.release} to the world: dorc switch ${name}`
   if (deploy?.state === 'failed') {
     return `Release ${deploy.release} failed, look at its output: dorc logs ${name} --slot ${deploy.slot}`

@@ -42,7 +42,7 @@ function wantedTarget(app: App, observed: Observed): Target | null {
   const current = observed.route?.target ?? null
   const slot = current === null || mayMove(app, current.slot, observed) ? app.activeSlot : current.slot
   const intent = app.slots[slot]
-  const { installed, listener } = observed.slots[slot]
+  const { installed, listener, unit } = observed.slots[slot]
   if (intent === null || intent.run === 'stopped' || installed !== intent.incarnation) return null
   switch (listener.state) {
     case 'owned':
@@ -50,8 +50,9 @@ function wantedTarget(app: App, observed: Observed): Target | null {
     case 'foreign':
       return null
     case 'none':
-      // It is starting: the data plane tries this address until it listens.
-      return current?.slot === slot ? current : { slot, host: '127.0.0.1', port: intent.definition.port }
+      // A process that opens its listener anew is waited for where it was. While none runs, or none has listened yet, the
+      // port may become anybody's: nobody is sent there before its owner was seen.
+      return current?.slot === slot && unit === 'active' ? current : null
     default:
       return listener satisfies never
   }

@@ -9,6 +9,8 @@ export interface Tick {
   readonly wakeAt: MonotonicMs | null
 }
 
+const LISTEN_LOOK_MS = 250
+
 /** One turn of the loop: decide, then plan. Pure: same inputs, same tick. */
 export function reconcile(app: App, observed: Observed, now: MonotonicMs): Tick {
   const decided = decide(app, observed, now)
@@ -16,6 +18,18 @@ export function reconcile(app: App, observed: Observed, now: MonotonicMs): Tick 
 }
 
 function nextWake(app: App, observed: Observed, now: MonotonicMs): MonotonicMs | null {
+  const wakes = [listenWake(app, observed, now), deployWake(app, observed, now)].filter((at) => at !== null)
+  return wakes.length === 0 ? null : Math.min(...wakes)
+}
+
+/** Nothing reports that a process begins to listen, and clients may wait for it. */
+function listenWake(app: App, { slots }: Observed, now: MonotonicMs): MonotonicMs | null {
+  const { unit, listener } = slots[app.activeSlot]
+  const isAwaited = app.slots[app.activeSlot]?.run === 'running' && unit === 'active'
+  return isAwaited && listener.state !== 'owned' ? now + LISTEN_LOOK_MS : null
+}
+
+function deployWake(app: App, observed: Observed, now: MonotonicMs): MonotonicMs | null {
   const { deploy } = app
   if (deploy === null || !('until' in deploy)) return null
   const { health } = observed.slots[deploy.slot]

@@ -73,7 +73,7 @@ async function observeSlot(app: App, slot: Slot, adapters: Adapters): Promise<Sl
   // Files and unit are written one after the other: only when both are of one incarnation is it whole.
   const installed = record !== null && record.incarnation === unit.incarnation ? record.incarnation : null
   const isProbed = watchHealth(app, slot, { unit, installed }, adapters.prober)
-  const listener = isProbed ? listenerOf(unit.pids, app.slots[slot]?.definition.port ?? 0) : null
+  const listener = isWanted(app, slot) ? listenerOf(unit.pids, app.slots[slot]?.definition.port ?? 0) : null
   return {
     unit,
     lastProbe: isProbed ? adapters.prober.lastResult(app.name, slot) : null,
@@ -87,6 +87,9 @@ async function observeSlot(app: App, slot: Slot, adapters: Adapters): Promise<Sl
     },
   }
 }
+
+/** Also while it is down: whoever has its port then is to be known before anybody is sent there. */
+const isWanted = (app: App, slot: Slot): boolean => app.slots[slot]?.run === 'running'
 
 /** A record that cannot be understood is none: the slot is made anew, and what lies there is not trusted. */
 async function installedIn(app: string, slot: Slot, releases: ReleaseStore): Promise<Installed | null> {
