@@ -2,7 +2,7 @@ import { check } from '../../platform/libc.ts'
 import { type ConnectionTable, COUNTED, IS_GREEN } from './connection-table.ts'
 import { CONNECTIONS_PER_MESSAGE, type ConnectionPage, type RelayedConnection } from './control-protocol.ts'
 import type { RelayRoute } from './relay-route.ts'
-import { decodeSocketAddress, localAddress } from './socket-address.ts'
+import { decodeSocketAddress, localAddress, unmapped } from './socket-address.ts'
 import type { Streams } from './streams.ts'
 import { getpeername } from './system-calls.ts'
 
@@ -77,5 +77,5 @@ function peerAddress(fd: number): { host: string; port: number } | null {
     return null
   }
   const found = decodeSocketAddress(address)
-  return found === null ? null : { ...found, host: found.host.replace(/^::ffff:(?=\d+\.)/, '') }
+  return found === null ? null : { ...found, host: unmapped(found.host) }
 }

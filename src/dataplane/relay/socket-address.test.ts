@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { decodeSocketAddress, encodeSocketAddress, isSameAddress } from './socket-address.ts'
+import { decodeSocketAddress, encodeSocketAddress, isSameAddress, unmapped } from './socket-address.ts'
 
 const canonical = [
   ['0.0.0.0', '0.0.0.0'],
@@ -22,6 +22,13 @@ for (const [written, expected] of canonical)
       port: 4660,
     })
   })
+
+test('an IPv4 client of an IPv6 socket is told by its IPv4 address, all others as they are', () => {
+  assert.deepEqual(
+    ['::ffff:7f00:1', '::ffff:10.0.0.2', '::1', 'fd00::ffff:7f00:1', '10.0.0.2'].map(unmapped),
+    ['127.0.0.1', '10.0.0.2', '::1', 'fd00::ffff:7f00:1', '10.0.0.2'],
+  )
+})
 
 test('two spellings of one address are the same, another port is not', () => {
   assert.equal(isSameAddress({ host: '::1', port: 1 }, { host: '0:0:0:0:0:0:0:1', port: 1 }), true)

@@ -56,6 +56,13 @@ export function isSameAddress(one: ListenAddress, other: ListenAddress): boolean
   return encodeSocketAddress(one).equals(encodeSocketAddress(other))
 }
 
+/** A client's own address, where a socket of IPv6 tells of an IPv4 client: `::ffff:7f00:1` → `127.0.0.1`. Others as they are. */
+export function unmapped(host: string): string {
+  const bytes = host.includes(':') ? ipv6Bytes(host) : null
+  const isMapped = bytes !== null && bytes.readBigUInt64BE(0) === 0n && bytes.readUInt32BE(8) === 0xffff
+  return isMapped ? [...bytes.subarray(12)].join('.') : host
+}
+
 function ipv6Bytes(host: string): Buffer {
   const [left = '', right] = ipv4TailAsGroups(host).split('::')
   const groups = (text: string): number[] =>
