@@ -155,3 +155,33 @@ describe('who is connected', () => {
     assert.match(stderr, /Cannot take "soon" for --older: it is no duration such as 30s/)
   })
 })
+
+// Slots listen on 127.0.0.1 only: a client that comes by IPv6 cannot be steered to them, so the relay carries it.
+test('connections of either plane are listed and closed alike', async () => {
+  await using dorc = await EmbeddedDorc.start()
+  const app = await DaemonApp.prepare(dorc, 'both')
+  await app.put(await dorc.release('both', 'both'))
+  await dorc.client.register({ name: 'both', toml: (await app.toml()).replace('127.0.0.1:', '[::]:') })
+  await app.until('it is live', ({ deploy, slots }) => {
+    return deploy?.state === 'live' && slots.blue.ready && slots.green.ready
+  })
+  const sockets = ['127.0.0.1', '::1'].map((host) => connect(app.listen, host))
+  const closed = Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve))))
+  for (const socket of sockets) socket.on('error', () => socket.destroy()).resume()
+  await dorc.until('both are listed with their process', async () => {
+    const listed = await dorc.client.connections('both', 'blue')
+    return listed.length === 2 && listed.every(({ process }) => process !== null)
+  })
+  const listed = await dorc.client.connections('both', null)
+  const isSteered = (await app.status()).dataPlane === 'steering'
+  assert.deepEqual(listed.map(({ peer, via }) => `${peer.host} ${via}`).toSorted(), [
+    `127.0.0.1 ${isSteered ? 'steering' : 'relay'}`,
+    '::1 relay',
+  ])
+  assert.ok((await app.switch()).ok)
+  const { lastReceipt } = await app.status()
+  assert.deepEqual([lastReceipt?.failed, lastReceipt?.left, lastReceipt?.reached], [0, 2, 'green'])
+  const lines = await Array.fromAsync(dorc.client.close('both', { ...CLOSE, slot: 'blue' }, null, NEVER))
+  assert.deepEqual([lines.at(-1)?.closed, lines.at(-1)?.gone], [2, 0])
+  await closed
+})
