@@ -30,7 +30,11 @@ export function executorsFor(
     async 'install-slot'({ slot, intent }, { name }) {
       const { release, incarnation, definition } = intent
       await closeLeftovers(dataPlane, name, slot)
-      await releases.install(name, slot, release, { workingDir: definition.workingDir, incarnation })
+      await releases.install(name, slot, release, {
+        workingDir: definition.workingDir,
+        user: definition.user,
+        incarnation,
+      })
       await supervisor.install(slotProcess(name, slot, intent))
     },
     async 'start-slot'({ slot }, { name }) {

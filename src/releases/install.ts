@@ -25,7 +25,7 @@ import { damaged, openReleaseTree, openStored, readRelease } from './read-releas
 import { removeTree } from './remove-tree.ts'
 import { type Installed, ownedName, recordName, STAGING_NAME } from './slot-layout.ts'
 import { lockDirectory } from './store-layout.ts'
-import { openWorkingDir } from './working-dir.ts'
+import { isBelow, openWorkingDir } from './working-dir.ts'
 
 export interface InstallJob {
   /** The app's directory in the store. */
@@ -38,6 +38,24 @@ export interface InstallJob {
   /** The app's directory in `slotsPath`: the records are kept there. */
   readonly recordsPath: string
   readonly workingDir: string
+  /** Of the app's user, if it has one of its own choice. */
+  readonly groupId: number | null
+}
+
+/** Who besides root may make files in the directories of a slot. */
+interface Sharing {
+  readonly groupId: number
+  readonly mode: number
+}
+
+/**
+ * Below the slots' own directory, which nobody else may enter, everybody may: the app's user is made up by systemd and not
+ * known before. Anywhere else a file that a stranger puts beside the release could be loaded with it: only the group of a named user
+ * may, or nobody.
+ */
+function sharingOf({ workingDir, slotsPath, groupId }: InstallJob): Sharing {
+  if (isBelow(workingDir, slotsPath)) return { groupId: 0, mode: 0o1777 }
+  return groupId === null ? { groupId: 0, mode: 0o755 } : { groupId, mode: 0o1775 }
 }
 
 /** In a slot that an app's own user may write to, the files are root's and in sticky directories: it cannot change them. */
@@ -52,14 +70,15 @@ export async function install(job: InstallJob, report: (progress: Progress) => v
   using records = owned(await lockDirectory(job.recordsPath, 0o755))
   const { release, manifest } = readRelease(job.appPath, job.number)
   using slot = owned(openWorkingDir(job.workingDir, job.slotsPath))
-  takeOver(slot.fd)
+  const sharing = sharingOf(job)
+  takeOver(slot.fd, sharing)
   try {
     const staged = stage(slot.fd, manifest, { ...job, report })
     const before = readOwned(records.fd, job.slot, job.recordsPath)
     removeFileIn(records.fd, recordName(job.slot))
     writeFileIn(records.fd, ownedName(job.slot), formatManifest(union(before, manifest)))
     removeOwned(slot.fd, without(before, manifest))
-    place(slot.fd, manifest, staged)
+    place(slot.fd, { manifest, staged, sharing })
   } finally {
     removeTree(slot.fd, STAGING_NAME)
   }
@@ -143,14 +162,20 @@ function isInPlace(slot: DirectoryCursor, file: ManifestFile): boolean {
   }
 }
 
-function place(slotFd: number, manifest: Manifest, staged: Staged): void {
+interface Placing {
+  readonly manifest: Manifest
+  readonly staged: Staged
+  readonly sharing: Sharing
+}
+
+function place(slotFd: number, { manifest, staged, sharing }: Placing): void {
   using cursor = new DirectoryCursor(slotFd)
   inDirectory(slotFd, STAGING_NAME, (stagingFd) => {
     for (const entry of manifest) {
       const parentFd = cursor.parentOf(entry.path)
       const name = baseName(entry.path)
       const stagedName = staged.get(entry.path)
-      if (entry.kind === 'directory') placeDirectory(parentFd, name)
+      if (entry.kind === 'directory') placeDirectory(parentFd, name, sharing)
       else if (stagedName !== undefined) moveIn(stagingFd, stagedName, { parentFd, name })
     }
   })
@@ -166,14 +191,14 @@ function moveIn(stagingFd: number, staged: string, to: { parentFd: number; name:
   }
 }
 
-function placeDirectory(parentFd: number, name: string): void {
+function placeDirectory(parentFd: number, name: string, sharing: Sharing): void {
   try {
     makeDirectory(parentFd, name, 0o755)
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
   }
   using directory = owned(openOrReplace(parentFd, name))
-  takeOver(directory.fd)
+  takeOver(directory.fd, sharing)
 }
 
 /** What is not a directory, a planted symbolic link above all, makes room for one. */
@@ -189,11 +214,11 @@ function openOrReplace(parentFd: number, name: string): number {
 }
 
 /** Only the owner of a sticky directory may rename or delete what is not his in it (inode(7)): so that must be us. */
-function takeOver(directoryFd: number): void {
+function takeOver(directoryFd: number, { groupId, mode }: Sharing): void {
   if (!isRoot()) return
-  const { uid, gid, mode } = statFd(directoryFd)
-  if (uid !== 0 || gid !== 0) fchownSync(directoryFd, 0, 0)
-  if (mode !== 0o1777) fchmodSync(directoryFd, 0o1777)
+  const present = statFd(directoryFd)
+  if (present.uid !== 0 || present.gid !== groupId) fchownSync(directoryFd, 0, groupId)
+  if (present.mode !== mode) fchmodSync(directoryFd, mode)
 }
 
 function union(before: Manifest, after: Manifest): ManifestEntry[] {

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ReleaseNumber, Slot } from '../core/app.ts'
 import { hasCode } from '../core/errors.ts'
+import { accountByName } from '../platform/accounts.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Logger } from '../platform/log.ts'
 import type { ExecutableRule } from './check-manifest.ts'
@@ -65,6 +66,8 @@ export interface InstallOptions {
   /** Absolute. */
   readonly workingDir: string
   readonly incarnation: number
+  /** Whom the app runs as; null: a user that is made up when it starts. */
+  readonly user: string | null
 }
 
 export interface PruneOptions {
@@ -94,8 +97,9 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
     list: (app) => listReleases(appPathOf(app), log),
     takeIn: (app, source, options) =>
       releaseTurns.take(app, () => takeIn(appPathOf(app), source, options), options.signal),
-    install: (app, slot, number, { workingDir, incarnation }) =>
+    install: (app, slot, number, { workingDir, incarnation, user }) =>
       slotTurns.take(app, () => {
+        const groupId = user === null ? null : (accountByName(user)?.gid ?? null)
         const [appPath, recordsPath] = [appPathOf(app), recordsPathOf(app)]
         return runCopier('install', {
           appPath,
@@ -105,6 +109,7 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
           slotsPath,
           recordsPath,
           workingDir,
+          groupId,
         })
       }),
     installed: (app, slot) => readInstalled(join(recordsPathOf(app), recordName(slot))),

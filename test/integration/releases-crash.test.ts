@@ -98,7 +98,7 @@ describe('a copier that dies at any of its steps', { skip: !hasStrace && 'needs 
     await takeIn(bed)
     for (const step of STEPS) {
       for (let nth = 1; nth <= 25; nth += 1) {
-        await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 1 })
+        await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 1 })
         writeFile(join(bed.blue, 'mine'), 'precious')
         const ended = await runFaulty(installJob(bed, 2), `${step}:signal=KILL:when=${nth}`)
         const installed = await bed.store.installed('web', 'blue')
@@ -107,7 +107,7 @@ describe('a copier that dies at any of its steps', { skip: !hasStrace && 'needs 
         if (ended !== null) break
       }
     }
-    await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 9 })
+    await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 9 })
     assert.deepEqual(pathsBelow(bed.blue), [
       'bin',
       'bin/app',

@@ -232,7 +232,7 @@ test('links that stay inside, dangling ones too, are kept as they were written',
   }
   for (const [name, target] of Object.entries(targets)) symlinkSync(target, join(bed.upload, name))
   await takeIn(bed)
-  await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 1 })
+  await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 1 })
   for (const [name, target] of Object.entries(targets)) {
     assert.equal(execFileSync('readlink', [join(bed.blue, name)], { encoding: 'utf8' }).trim(), target)
   }

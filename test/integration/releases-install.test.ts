@@ -4,12 +4,14 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import {
@@ -29,7 +31,7 @@ import {
 async function deploy(bed: ReleaseBed, incarnation: number, change: (upload: string) => void): Promise<void> {
   change(bed.upload)
   const { release } = await takeIn(bed)
-  await bed.store.install('web', 'blue', release.number, { workingDir: bed.blue, incarnation })
+  await bed.store.install('web', 'blue', release.number, { workingDir: bed.blue, user: null, incarnation })
 }
 
 async function mustDeployFirst(t: TestContext): Promise<ReleaseBed> {
@@ -106,7 +108,7 @@ test('installing the same again keeps files that are right, and mends those that
   const bed = await mustDeployFirst(t)
   const before = statSync(join(bed.blue, 'bin/app'))
   writeFileSync(join(bed.blue, 'etc/app.conf'), 'version=bad\n')
-  await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 2 })
+  await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 2 })
   assert.equal(statSync(join(bed.blue, 'bin/app')).ino, before.ino)
   assert.match(textOf(join(bed.blue, 'etc/app.conf')), /one/)
   assert.equal((await bed.store.installed('web', 'blue'))?.incarnation, 2)
@@ -195,6 +197,24 @@ describe('what an app planted in its slot', () => {
   })
 })
 
+describe('a working directory that others can reach', { skip: !isRoot && 'needs root' }, () => {
+  for (const [user, wanted] of [
+    [null, { gid: 0, mode: 0o755 }],
+    ['daemon', { gid: 1, mode: 0o1775 }],
+  ] as const)
+    test(`lets ${user === null ? 'nobody' : 'the group of its user'} make files beside the release`, async (t) => {
+      const bed = await mustDeployFirst(t)
+      const outside = mkdtempSync(join(tmpdir(), 'dorc-outside-'))
+      t.after(() => rmSync(outside, { recursive: true }))
+      const workingDir = join(outside, 'blue')
+      await bed.store.install('web', 'blue', 1, { workingDir, user, incarnation: 3 })
+      for (const name of ['', 'bin']) {
+        const { uid, gid, mode } = statSync(join(workingDir, name))
+        assert.deepEqual({ uid, gid, mode: mode & 0o7777 }, { uid: 0, ...wanted }, name)
+      }
+    })
+})
+
 describe('uninstalling', () => {
   test('takes the files of the release and leaves those of the app', async (t) => {
     const bed = await mustDeployFirst(t)
@@ -211,7 +231,7 @@ describe('uninstalling', () => {
     writeFile(join(workingDir, 'letters.txt'), 'precious')
     writeRelease(bed.upload, 'one')
     await takeIn(bed)
-    await bed.store.install('web', 'blue', 1, { workingDir, incarnation: 1 })
+    await bed.store.install('web', 'blue', 1, { workingDir, user: null, incarnation: 1 })
     await bed.store.uninstall('web', 'blue', { purge: true, workingDir })
     assert.deepEqual(pathsBelow(workingDir), ['letters.txt'])
   })
@@ -224,7 +244,10 @@ describe('a working directory that cannot be one is refused', () => {
       const bed = await mustOpenBed(t)
       writeRelease(bed.upload, 'one')
       await takeIn(bed)
-      await mustRefuse(bed.store.install('web', 'blue', 1, { workingDir, incarnation: 1 }), 'PATH_INVALID')
+      await mustRefuse(
+        bed.store.install('web', 'blue', 1, { workingDir, user: null, incarnation: 1 }),
+        'PATH_INVALID',
+      )
     })
   }
 
@@ -236,7 +259,10 @@ describe('a working directory that cannot be one is refused', () => {
     writeFileSync(join(bed.root, 'file'), '')
     for (const name of ['link', 'file', 'missing/blue']) {
       const workingDir = join(bed.root, name)
-      await mustRefuse(bed.store.install('web', 'blue', 1, { workingDir, incarnation: 1 }), 'PATH_INVALID')
+      await mustRefuse(
+        bed.store.install('web', 'blue', 1, { workingDir, user: null, incarnation: 1 }),
+        'PATH_INVALID',
+      )
     }
   })
 })

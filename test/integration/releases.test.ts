@@ -235,7 +235,7 @@ describe('a store that was damaged', () => {
     )
     const error = await mustRefuse(bed.store.verify('web', 1), 'STATE_CORRUPT')
     assert.ok(error.message.includes(record))
-    await bed.store.install('web', 'blue', 2, { workingDir: bed.blue, incarnation: 1 })
+    await bed.store.install('web', 'blue', 2, { workingDir: bed.blue, user: null, incarnation: 1 })
   })
 
   test('finds a flipped bit when it verifies, and installs nothing of it', async (t) => {
@@ -244,11 +244,11 @@ describe('a store that was damaged', () => {
       writeRelease(bed.upload, version)
       await takeIn(bed)
     }
-    await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 1 })
+    await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 1 })
     writeFileSync(join(treeOf(bed, 2), 'etc/app.conf'), 'version=twp\n')
     assert.match((await mustRefuse(bed.store.verify('web', 2), 'STATE_CORRUPT')).message, /"etc\/app.conf"/)
     await mustRefuse(
-      bed.store.install('web', 'blue', 2, { workingDir: bed.blue, incarnation: 2 }),
+      bed.store.install('web', 'blue', 2, { workingDir: bed.blue, user: null, incarnation: 2 }),
       'STATE_CORRUPT',
     )
     assert.match(textOf(join(bed.blue, 'etc/app.conf')), /one/)
@@ -261,7 +261,7 @@ describe('a store that was damaged', () => {
     await takeIn(bed)
     writeFileSync(join(bed.releases, 'web/1/manifest'), '["l","planted","/etc"]\n')
     await mustRefuse(
-      bed.store.install('web', 'blue', 1, { workingDir: bed.blue, incarnation: 1 }),
+      bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 1 }),
       'STATE_CORRUPT',
     )
   })
@@ -271,7 +271,7 @@ test('a release that is not there is RELEASE_UNKNOWN', async (t) => {
   const bed = await mustOpenBed(t)
   await mustRefuse(bed.store.verify('web', 7), 'RELEASE_UNKNOWN')
   await mustRefuse(
-    bed.store.install('web', 'blue', 7, { workingDir: bed.blue, incarnation: 1 }),
+    bed.store.install('web', 'blue', 7, { workingDir: bed.blue, user: null, incarnation: 1 }),
     'RELEASE_UNKNOWN',
   )
 })
@@ -302,7 +302,7 @@ test('an unprivileged user can do all of it, with his own rights', {
     const store = await createReleaseStore({ releasesPath: '${home}/releases', slotsPath: '${home}/apps', log: quiet })
     const executable = { path: 'bin/app', mustBeExecutable: true }
     await store.takeIn('web', { path: '${bed.upload}', uploader: { uid: 12345, gid: 12345 } }, { executable })
-    await store.install('web', 'blue', 1, { workingDir: '${home}/apps/web/blue', incarnation: 1 })
+    await store.install('web', 'blue', 1, { workingDir: '${home}/apps/web/blue', user: null, incarnation: 1 })
     console.log(JSON.stringify(await store.installed('web', 'blue')))`
   const child = spawn(process.execPath, ['--no-warnings', '--input-type=module', '-e', script], {
     uid: NOBODY,

@@ -25,7 +25,10 @@ test('who takes the port of a slot that is down gets no connection, and is named
   await app.until('its end is noticed', (now) => now.slots[active].pid !== pid)
   const answers = Array.from({ length: 20 }, () => answerOn(app.listen))
   await app.until('they wait', (now) => now.held === answers.length)
-  await app.until('the squatter is named', ({ nextStep }) => nextStep?.includes(`pid ${process.pid}`) === true)
+  await app.until(
+    'the squatter is named',
+    ({ nextStep }) => nextStep?.includes(`pid ${process.pid}`) === true,
+  )
   squatter.close()
   assert.deepEqual(new Set(await Promise.all(answers)), new Set(['web one']))
   assert.equal(stolen, 0)
