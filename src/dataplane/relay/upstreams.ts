@@ -46,8 +46,8 @@ export const CONNECTION_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EP
 
 /** How soon the oldest held client tries again. */
 const RETRY_MS = 10
-/** So many held clients connect in one go when the target is back; more could overflow its backlog. */
-const RELEASE_BATCH = 64
+/** So many held connections are let through each RETRY_MS: the shortest accept queues in use hold 50 to 128. */
+const RELEASE_BATCH = 16
 /** Unanswered SYNs are looked through this often. */
 const SWEEP_MS = 500
 /** 127.0.0.1 to 127.0.0.64: some 28,000 ports each towards one target (ip_local_port_range). */
@@ -175,6 +175,8 @@ export class Upstreams {
     this.#table.set(upstream, CONNECTED | COUNTED)
     if ((this.#table.flagsOf(upstream) & IS_GREEN) === 0) route.blue++
     else route.green++
+    // The first to get through calls the others, who then come in batches.
+    if (!route.isReachable) this.#nextRetryMs = 0
     route.isReachable = true
   }
 
@@ -221,7 +223,6 @@ export class Upstreams {
     this.#table.clear(client, HELD)
     route.held.delete(client)
     this.#heldCount--
-    this.#nextRetryMs = 0
   }
 
   /** False if it can not even be tried now. */
