@@ -109,6 +109,10 @@ export interface StatusReport {
 export interface AppStatus {
   readonly name: string
   readonly listen: string
+  /** Leads to the inactive slot; null: there is none. */
+  readonly preview: string | null
+  /** Why that address does not work; null if it does. */
+  readonly previewProblem: string | null
   readonly uploadDir: string
   readonly active: Slot
   readonly generation: number

@@ -37,8 +37,10 @@ function missingExecutables({ definition: { slots } }: Converted): Contradiction
   return missing.map((slot) => ({ path: [slot, 'executable'], message: 'is missing' }))
 }
 
-function equalPorts({ listen, slots: { blue, green } }: Definition): Contradiction[] {
+function equalPorts({ listen, preview, slots: { blue, green } }: Definition): Contradiction[] {
   const found: Contradiction[] = []
+  if (preview !== null && [listen.port, blue.port, green.port].includes(preview.port))
+    found.push({ path: ['preview'], message: `must differ from the listen port and the slot ports` })
   if (blue.port === green.port)
     found.push({ path: ['green', 'port'], message: `must differ from blue.port (${blue.port})` })
   for (const [slot, { port }] of [

@@ -83,6 +83,7 @@ const slotTable = z.strictObject(
 
 export const appFileSchema = z.strictObject({
   listen: listenAddress,
+  preview: listenAddress.optional(),
   upload_dir: absolutePath.optional(),
   watch: flag.default(true),
   settle: duration('100ms').default(2_000),

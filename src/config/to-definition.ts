@@ -14,6 +14,7 @@ export function toDefinition(name: string, file: AppFile, paths: Paths): Definit
     slotDefinition(file, file[slot], defaultWorkingDir(paths, name, slot))
   return {
     listen: file.listen,
+    preview: file.preview ?? null,
     uploadDir: file.upload_dir ?? defaultUploadDir(paths, name),
     watch: file.watch,
     settleMs: file.settle,

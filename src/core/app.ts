@@ -76,6 +76,7 @@ export type DeployState = DeployPhase['state']
 export interface Observed {
   readonly slots: Readonly<Record<Slot, ObservedSlot>>
   readonly route: ObservedRoute | null
+  readonly preview: ObservedRoute | null
 }
 
 export interface ObservedRoute {
@@ -137,7 +138,9 @@ export type Step =
       readonly paused: boolean
       readonly guardedPorts: readonly number[]
     }
+  | { readonly kind: 'preview'; readonly target: Target | null }
   | { readonly kind: 'unroute' }
+  | { readonly kind: 'unpreview' }
   | { readonly kind: 'stop-slot'; readonly slot: Slot }
   | { readonly kind: 'install-slot'; readonly slot: Slot; readonly intent: SlotIntent }
   | { readonly kind: 'start-slot'; readonly slot: Slot }

@@ -51,6 +51,7 @@ function seen(
   const port = definition.slots[target].port
   return {
     slots: { blue: slot('blue', 1), green: slot('green', 2) },
+    preview: null,
     route: {
       listen: '0.0.0.0:8080',
       target: { slot: target, host: '127.0.0.1', port },

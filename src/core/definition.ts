@@ -3,6 +3,8 @@ import type { Slot } from './app.ts'
 /** An app as its file defines it, checked and with every default filled in. */
 export interface Definition {
   readonly listen: ListenAddress
+  /** Always leads to the inactive slot; null: there is none. */
+  readonly preview: ListenAddress | null
   readonly uploadDir: string
   /** Deploy what appears in the upload directory by itself. */
   readonly watch: boolean

@@ -4,6 +4,12 @@ import { DorcError } from './errors.ts'
 const APP_NAME = /^[a-z][a-z0-9]*([-.][a-z0-9]+)*$/
 const LONGEST_NAME = 48
 
+/** What the data plane knows an app's preview address by; no app can have that name. */
+export const previewRouteName = (app: string): string => `${app}_preview`
+
+/** Whose route that is, be it of the listen or of the preview address. */
+export const appOfRoute = (route: string): string => route.replace(/_preview$/, '')
+
 /** Throws NAME_INVALID with what is wrong and a name that would do. */
 export function checkAppName(name: string): void {
   const problem = nameProblem(name)

@@ -1,4 +1,4 @@
-import { type App, type Observed, SLOTS, type Slot, type Step, type Target } from './app.ts'
+import { type App, type Observed, otherSlot, SLOTS, type Slot, type Step, type Target } from './app.ts'
 import { formatListen } from './definition.ts'
 import { isForcedSwitch } from './deploy.ts'
 import { isPassing } from './health.ts'
@@ -6,13 +6,13 @@ import { isPassing } from './health.ts'
 /** The steps that bring the host closer to `app`; an empty list means converged, or waiting for the world. */
 export function plan(app: App, observed: Observed): Step[] {
   if (app.removal !== null) return planRemoval(app.removal.purge)
-  const steps = planRoute(app, observed)
+  const steps = [...planRoute(app, observed), ...planPreview(app, observed)]
   for (const slot of SLOTS) steps.push(...planSlot(app, slot, observed))
   return steps
 }
 
 function planRemoval(purge: boolean): Step[] {
-  const steps: Step[] = [{ kind: 'unroute' }]
+  const steps: Step[] = [{ kind: 'unroute' }, { kind: 'unpreview' }]
   for (const slot of SLOTS) steps.push({ kind: 'stop-slot', slot }, { kind: 'uninstall-slot', slot, purge })
   return [...steps, { kind: 'forget-app', purge }]
 }
@@ -28,6 +28,19 @@ function planRoute(app: App, observed: Observed): Step[] {
     route.paused === app.paused &&
     isSameTarget(route.target, target)
   return isAsWanted ? [] : [{ kind: 'route', target, paused: app.paused, guardedPorts }]
+}
+
+/** The preview address leads to the inactive slot, ready or not: it is there to look at what is not shown yet. */
+function planPreview({ activeSlot, definition: { preview }, slots }: App, observed: Observed): Step[] {
+  if (preview === null) return observed.preview === null ? [] : [{ kind: 'unpreview' }]
+  const slot = otherSlot(activeSlot)
+  const { listener, installed } = observed.slots[slot]
+  const isInPlace = slots[slot] !== null && installed === slots[slot].incarnation
+  const target: Target | null =
+    isInPlace && listener.state === 'owned' ? { slot, host: listener.host, port: listener.port } : null
+  const isAsWanted =
+    observed.preview?.listen === formatListen(preview) && isSameTarget(observed.preview.target, target)
+  return isAsWanted ? [] : [{ kind: 'preview', target }]
 }
 
 /** Both what runs and what will: a port changes with the next deploy only. */

@@ -97,6 +97,7 @@ async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promi
     observation,
     releases,
     dataPlane: observation.route?.via ?? 'relay',
+    previewProblem: loop.previewProblem,
     dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,
     held: observation.route?.held ?? 0,
     request: receipts.requestTo(app, app.activeSlot),

@@ -68,6 +68,7 @@ export class AppLoop {
   #isDirty = true
   #isClosed = false
   #routeProblem: string | null = null
+  #previewProblem: string | null = null
   #loopRetryMs = 0
 
   constructor(app: App, deps: LoopDeps) {
@@ -88,6 +89,11 @@ export class AppLoop {
   /** Why traffic cannot be routed as wanted; null if it can. */
   get routeProblem(): string | null {
     return this.#routeProblem
+  }
+
+  /** Why the preview address does not work; null if it does. */
+  get previewProblem(): string | null {
+    return this.#previewProblem
   }
 
   start(): void {
@@ -176,7 +182,13 @@ export class AppLoop {
   #isBusy(): boolean {
     const { deploy } = this.#app
     const isUnderWay = deploy !== null && 'until' in deploy
-    return isUnderWay || this.#working.size > 0 || this.#failures.size > 0 || this.#routeProblem !== null
+    return (
+      isUnderWay ||
+      this.#working.size > 0 ||
+      this.#failures.size > 0 ||
+      this.#routeProblem !== null ||
+      this.#previewProblem !== null
+    )
   }
 
   /** Applies a pure change and puts it on disk; one at a time. */
@@ -198,11 +210,27 @@ export class AppLoop {
 
   async #act(steps: readonly Step[]): Promise<void> {
     const app = this.#app
-    for (const step of steps) if (step.kind === 'route') await this.#route(app, step)
+    for (const step of steps) {
+      if (step.kind === 'route') await this.#route(app, step)
+      else if (step.kind === 'preview' || step.kind === 'unpreview') await this.#preview(app, step)
+    }
     for (const slot of SLOTS) {
       const intent = app.slots[slot]
       const work = steps.filter((step) => 'slot' in step && step.slot === slot)
       if (intent !== null && work.length > 0) this.#startWork(slot, intent, work)
+    }
+  }
+
+  /** Its failure is told, and keeps nothing else from being done. */
+  async #preview(app: App, step: Extract<Step, { kind: 'preview' | 'unpreview' }>): Promise<void> {
+    try {
+      await executeStep(this.#deps.executors, app, step)
+      this.#previewProblem = null
+      this.#isDirty = true
+    } catch (error) {
+      const problem = describeError(error)
+      if (problem !== this.#previewProblem) this.#deps.log.error('preview-failed', { error })
+      this.#previewProblem = problem
     }
   }
 

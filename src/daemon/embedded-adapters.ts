@@ -9,6 +9,7 @@ import { createProber } from '../health/prober.ts'
 import { buildId } from '../platform/build-id.ts'
 import { createReleaseStore } from '../releases/release-store.ts'
 import { createEmbeddedSupervisor } from '../supervisor/embedded/embedded-supervisor.ts'
+import { appOfRoute } from '../core/names.ts'
 import type { AdapterContext, Built } from './adapters.ts'
 
 /** Everything under one directory, with child processes for slots; no root is needed. */
@@ -24,7 +25,8 @@ export async function embeddedAdapters({ paths, clock, log }: AdapterContext): P
   const logPath = join(paths.logs, 'relay.log')
   const host = new EmbeddedHost({ folder: paths.relayRun, routesPath, build, logPath })
   const listeners = stack.use(new EmbeddedListeners(host))
-  const slotProcesses: SlotProcesses = async (app, slot) => (await supervisor.observe(app, slot)).pids
+  const slotProcesses: SlotProcesses = async (route, slot) =>
+    (await supervisor.observe(appOfRoute(route), slot)).pids
   const relay = createRelayPlane({ host, listeners, routesPath, build, slotProcesses, log, clock })
   const dataPlane = stack.use(createSteeringPlane({ relay, pins: null, slotProcesses, log, clock }))
   // Without a route there is nothing that a relay would have to outlive the daemon for.

@@ -1,5 +1,6 @@
 import type { App, Slot } from '../core/app.ts'
 import { hasCode } from '../core/errors.ts'
+import { previewRouteName } from '../core/names.ts'
 import { slotProcess } from '../core/slot-process.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Executors } from './executors.ts'
@@ -19,6 +20,15 @@ export function executorsFor(
     async route({ target, paused, guardedPorts }, { name, definition }) {
       const { listen, holdTimeoutMs } = definition
       await dataPlane.setRoute({ app: name, listen, target, paused, holdTimeoutMs, guardedPorts })
+    },
+    async preview({ target }, { name, definition }) {
+      const { preview: listen, holdTimeoutMs } = definition
+      if (listen === null) return
+      const app = previewRouteName(name)
+      await dataPlane.setRoute({ app, listen, target, paused: false, holdTimeoutMs, guardedPorts: [] })
+    },
+    async unpreview(_step, { name }) {
+      await dataPlane.removeRoute(previewRouteName(name))
     },
     async unroute(_step, { name }) {
       await dataPlane.removeRoute(name)

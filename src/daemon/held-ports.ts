@@ -18,8 +18,9 @@ export function refuseHeldPorts(definition: Definition, own: App | null): void {
   }
 }
 
-function portsOf({ listen, slots }: Definition): Record<string, number> {
-  return { listen: listen.port, 'blue.port': slots.blue.port, 'green.port': slots.green.port }
+function portsOf({ listen, preview, slots }: Definition): Record<string, number> {
+  const previewPort = preview === null ? {} : { preview: preview.port }
+  return { listen: listen.port, ...previewPort, 'blue.port': slots.blue.port, 'green.port': slots.green.port }
 }
 
 /** The ports of what runs may differ from those of a definition that was loaded since. */

@@ -8,6 +8,7 @@ import {
 } from '../core/app.ts'
 import { formatListen } from '../core/definition.ts'
 import { hasCode } from '../core/errors.ts'
+import { previewRouteName } from '../core/names.ts'
 import { slotProbe, slotProcess } from '../core/slot-process.ts'
 import type { DataPlane, RouteReport } from '../dataplane/dataplane.ts'
 import { listenerOf } from '../health/listener.ts'
@@ -39,6 +40,7 @@ export async function observe(app: App, adapters: Adapters, problems: Problems):
     observeSlot(app, 'green', adapters),
   ])
   const route = plane.routes.find((candidate) => candidate.app === app.name) ?? null
+  const preview = plane.routes.find((candidate) => candidate.app === previewRouteName(app.name)) ?? null
   const slots = { blue, green }
   const slotOf = (slot: Slot): ObservedSlot => ({
     ...slots[slot].seen,
@@ -46,7 +48,11 @@ export async function observe(app: App, adapters: Adapters, problems: Problems):
     connections: route?.connections[slot] ?? 0,
   })
   return {
-    observed: { route: routeOf(route), slots: { blue: slotOf('blue'), green: slotOf('green') } },
+    observed: {
+      route: routeOf(route),
+      preview: routeOf(preview),
+      slots: { blue: slotOf('blue'), green: slotOf('green') },
+    },
     units: { blue: blue.unit, green: green.unit },
     probes: { blue: blue.lastProbe, green: green.lastProbe },
     route,

@@ -12,6 +12,7 @@ export interface StatusInput {
   readonly releases: readonly Release[]
   readonly dataPlane: AppStatus['dataPlane']
   readonly dataPlaneReason: string | null
+  readonly previewProblem: string | null
   readonly held: number
   readonly request: AppStatus['request']
   readonly lastReceipt: AppStatus['lastReceipt']
@@ -26,6 +27,8 @@ export function appStatus(input: StatusInput): AppStatus {
   return {
     name: app.name,
     listen: formatListen(app.definition.listen),
+    preview: app.definition.preview === null ? null : formatListen(app.definition.preview),
+    previewProblem: input.previewProblem,
     uploadDir: app.definition.uploadDir,
     active: app.activeSlot,
     generation: app.generation,

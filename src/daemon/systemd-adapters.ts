@@ -12,6 +12,7 @@ import { SystemdListeners } from '../supervisor/systemd/systemd-listeners.ts'
 import { SystemdRelayHost } from '../supervisor/systemd/systemd-relay-host.ts'
 import { createSystemdSupervisor } from '../supervisor/systemd/systemd-supervisor.ts'
 import { openSystemd } from '../supervisor/systemd/systemd.ts'
+import { appOfRoute } from '../core/names.ts'
 import type { AdapterContext, Built } from './adapters.ts'
 
 /** Slots and relays as units, public sockets in process 1. Needs what `dorc setup` has installed. */
@@ -25,7 +26,8 @@ export async function systemdAdapters({ paths, clock, log }: AdapterContext): Pr
   const supervisor = stack.use(await createSystemdSupervisor({ ...units, stateDir: paths.state, log }))
   const host = new SystemdRelayHost(units)
   const listeners = new SystemdListeners(units)
-  const slotProcesses: SlotProcesses = async (app, slot) => (await supervisor.observe(app, slot)).pids
+  const slotProcesses: SlotProcesses = async (route, slot) =>
+    (await supervisor.observe(appOfRoute(route), slot)).pids
   const relay = createRelayPlane({ host, listeners, routesPath, build: buildId(), slotProcesses, log, clock })
   const dataPlane = stack.use(createSteeringPlane({ relay, pins: paths.bpf, slotProcesses, log, clock }))
   const prober = stack.use(createProber({ clock, log }))

@@ -46,6 +46,7 @@ export interface Connection {
 export type SlotProcesses = (app: string, slot: Slot) => Promise<readonly number[]>
 
 export interface Route {
+  /** Names the route: an app has one of this name, and perhaps one more for its preview address. */
   readonly app: string
   readonly listen: ListenAddress
   /** null: hold new connections. */

@@ -46,6 +46,7 @@ const slotDefinition = z.strictObject({
 
 const definition = z.strictObject({
   listen: z.strictObject({ host: z.string(), port: z.int() }),
+  preview: z.strictObject({ host: z.string(), port: z.int() }).nullable().default(null),
   uploadDir: z.string(),
   watch: z.boolean(),
   settleMs: z.number(),

@@ -26,6 +26,7 @@ export const definition: Definition = {
   deployTimeoutMs: 15_000,
   minHealthyMs: 2_000,
   holdTimeoutMs: 10_000,
+  preview: null,
   guardSlotPorts: true,
   keepReleases: 5,
   slots: { blue: slot(21_235, '/srv/blue'), green: slot(21_236, '/srv/green') },

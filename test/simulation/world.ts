@@ -56,6 +56,7 @@ export class World {
   observe(): Observed {
     return {
       route: this.route,
+      preview: null,
       slots: { blue: this.#observeSlot('blue'), green: this.#observeSlot('green') },
     }
   }
@@ -110,6 +111,9 @@ export class World {
             paused: step.paused,
             guardedPorts: step.guardedPorts,
           }
+        return
+      case 'preview':
+      case 'unpreview':
         return
       case 'unroute':
         this.route = null

@@ -42,6 +42,8 @@ const empty: SlotStatus = {
 const web: AppStatus = {
   name: 'web',
   listen: '0.0.0.0:8080',
+  preview: null,
+  previewProblem: null,
   uploadDir: '/var/tmp/web',
   active: 'blue',
   generation: 12,

@@ -1,4 +1,5 @@
 import type { AppStatus, StatusReport } from '../../api/protocol.ts'
+import { otherSlot } from '../../core/app.ts'
 import type { Paint } from '../paint.ts'
 import { plainText } from '../plain-text.ts'
 import { counted } from '../quantity.ts'
@@ -45,9 +46,16 @@ function headline(app: AppStatus, { paint }: StatusOptions): string {
   return `${paint.name(plainText(app.name))}  on ${plainText(app.listen)}  ${plane}${paused}`
 }
 
+function describePreview({ preview, previewProblem, active }: AppStatus, { paint }: StatusOptions): string {
+  const inactive = otherSlot(active)
+  const problem = previewProblem === null ? '' : `: ${paint.warn(plainText(previewProblem))}`
+  return `${plainText(preview ?? '')} leads to ${paint[inactive](inactive)}${problem}`
+}
+
 function remarksOn(app: AppStatus, options: StatusOptions): string[] {
   const { paint } = options
   const remarks: [label: string, text: string][] = []
+  if (app.preview !== null) remarks.push(['preview', describePreview(app, options)])
   if (app.deploy !== null) remarks.push(['deploy', describeDeploy(app.deploy, options)])
   for (const slot of ['blue', 'green'] as const) {
     const { restarts, sandboxExceptions } = app.slots[slot]
