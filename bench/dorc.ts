@@ -27,9 +27,11 @@ const COMMANDS = {
   relay: ['setpriv', '--bounding-set=-bpf,-net_admin,-sys_admin'],
 } as const
 
+export type Plane = keyof typeof COMMANDS
+
 /** dorc as its users run it, embedded, with the back end as its app. Throws if the plane is not the one asked for. */
 export async function startDorc(
-  plane: keyof typeof COMMANDS,
+  plane: Plane,
   parentDir: string,
   ports: { listen: number; blue: number; green: number },
   stack: AsyncDisposableStack,

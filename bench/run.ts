@@ -8,13 +8,19 @@ import { DORC, startDorc } from './dorc.ts'
 import { measureDaemon, measureIdle } from './idle.ts'
 import { startHaproxy, startNginxStream, writeBackendFiles } from './peers.ts'
 import { formatRows, type Row } from './row.ts'
+import { soak } from './soak.ts'
 import { measureStartUp } from './start-up.ts'
 import { measureTakeIn } from './take-in.ts'
 import { measureTraffic } from './traffic.ts'
 
-/** `npm run bench [-- --quick] [--json FILE]`: dorc and its peers side by side, in turns, on this machine. */
+/** `npm run bench [-- --quick] [--json FILE] [--soak]`: dorc and its peers side by side, in turns, on this machine. */
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    only: { type: 'string' },
+    soak: { type: 'boolean', default: false },
+  },
 })
 const ports = { listen: 18080, blue: 21435, green: 21436, nginx: 18081, haproxy: 18082, backend: 21435 }
 const relayPorts = { listen: 18083, blue: 21437, green: 21438 }
@@ -28,7 +34,8 @@ if (spawnSync(process.execPath, ['scripts/build.ts'], { stdio: 'inherit' }).stat
 
 const dir = mkdtempSync(join(tmpdir(), 'dorc-bench-'))
 try {
-  const rows = await measure()
+  if (values.soak) await soakBoth()
+  const rows = values.soak ? [] : await measure()
   const date = new Date().toISOString().slice(0, 10)
   const kernel = execFileSync('uname', ['-sr'], { encoding: 'utf8' }).trim()
   const machine = `${date}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${kernel}, Node ${process.version}`
@@ -36,6 +43,14 @@ try {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ machine, rows }, null, 1)}\n`)
 } finally {
   rmSync(dir, { recursive: true, force: true })
+}
+
+async function soakBoth(): Promise<void> {
+  for (const plane of ['steering', 'relay'] as const) {
+    const { requests, failed, switches, seconds } = await soak(plane, dir)
+    console.log(`${plane}: ${requests} requests over ${switches} switches in ${seconds} s, ${failed} failed`)
+    if (failed > 0) process.exitCode = 1
+  }
 }
 
 async function measure(): Promise<Row[]> {
