@@ -9,6 +9,7 @@ import {
 } from '../core/app.ts'
 import { describeError, DorcError } from '../core/errors.ts'
 import { eventsBetween } from '../core/events.ts'
+import { plan } from '../core/plan.ts'
 import { reconcile } from '../core/reconcile.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Logger } from '../platform/log.ts'
@@ -61,6 +62,7 @@ export class AppLoop {
   #observation: Observation | null = null
   #turns: Promise<void> = Promise.resolve()
   #commits: Promise<unknown> = Promise.resolve()
+  #routings: Promise<void> = Promise.resolve()
   readonly #working = new Map<Slot, Promise<void>>()
   readonly #failures = new Map<Slot, Failure>()
   readonly #listeners = new Set<() => void>()
@@ -139,6 +141,8 @@ export class AppLoop {
       if (author !== null) refuseStale(app, author)
       return request(app, observation, this.#deps.clock.now())
     })
+    // What was asked for may be a switch: clients need not wait for another look.
+    if (changed.removal === null) await this.#routeFirst(changed, observation)
     this.wake()
     return changed
   }
@@ -166,14 +170,14 @@ export class AppLoop {
     const before = this.#app
     let planned: readonly Step[] = []
     let wakeAt: MonotonicMs | null = null
-    await this.#commit(null, (app) => {
+    const decided = await this.#commit(null, (app) => {
       const tick = reconcile(app, observed, clock.now())
       planned = tick.steps
       wakeAt = tick.wakeAt
       return tick.app
     })
     if (this.#app.removal !== null) await this.#remove(planned)
-    else await this.#act(planned)
+    else await this.#act(decided, planned)
     if (this.#app !== before) this.#isDirty = true
     const lookAt = clock.now() + (this.#isBusy() ? BUSY_LOOK_MS : IDLE_LOOK_MS)
     return wakeAt === null ? lookAt : Math.min(wakeAt, lookAt)
@@ -208,10 +212,9 @@ export class AppLoop {
     return committed
   }
 
-  async #act(steps: readonly Step[]): Promise<void> {
-    const app = this.#app
+  async #act(app: App, steps: readonly Step[]): Promise<void> {
     for (const step of steps) {
-      if (step.kind === 'route') await this.#route(app, step)
+      if (step.kind === 'route') await this.#routeInTurn(app, step)
       else if (step.kind === 'preview' || step.kind === 'unpreview') await this.#preview(app, step)
     }
     for (const slot of SLOTS) {
@@ -232,6 +235,21 @@ export class AppLoop {
       if (problem !== this.#previewProblem) this.#deps.log.error('preview-failed', { error })
       this.#previewProblem = problem
     }
+  }
+
+  async #routeFirst(app: App, { observed }: Observation): Promise<void> {
+    const step = plan(app, observed).find(({ kind }) => kind === 'route')
+    if (step?.kind === 'route') await this.#routeInTurn(app, step)
+  }
+
+  /** One at a time, and none that was planned before the newest decision: traffic must not go back and forth. */
+  #routeInTurn(app: App, step: Extract<Step, { kind: 'route' }>): Promise<void> {
+    const routed = this.#routings.then(async () => {
+      if (this.#app === app) await this.#route(app, step)
+      else this.#isDirty = true
+    })
+    this.#routings = routed
+    return routed
   }
 
   async #route(app: App, step: Extract<Step, { kind: 'route' }>): Promise<void> {

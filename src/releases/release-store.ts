@@ -1,5 +1,5 @@
+import { mkdirSync, readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ReleaseNumber, Slot } from '../core/app.ts'
 import { hasCode } from '../core/errors.ts'
@@ -112,7 +112,7 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
           groupId,
         })
       }),
-    installed: (app, slot) => readInstalled(join(recordsPathOf(app), recordName(slot))),
+    installed: async (app, slot) => readInstalled(join(recordsPathOf(app), recordName(slot))),
     uninstall: (app, slot, { purge, workingDir }) =>
       slotTurns.take(app, async () => {
         await runCopier('uninstall', {
@@ -184,9 +184,10 @@ async function namesOf(path: string): Promise<string[]> {
   }
 }
 
-async function readInstalled(path: string): Promise<Installed | null> {
+/** At once: it is a line of text, read at every look at the host, and the pool of threads takes milliseconds under load. */
+function readInstalled(path: string): Installed | null {
   try {
-    return parseInstalled(await readFile(path, 'utf8'), path)
+    return parseInstalled(readFileSync(path, 'utf8'), path)
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return null
     throw error

@@ -149,6 +149,7 @@ time.sleep(1000)
   })
   for (const pid of descendantsOf(app.pid ?? 0).slice(0, 2)) {
     process.kill(pid, 'SIGKILL')
+    await until('it is gone', () => !descendantsOf(app.pid ?? 0).includes(pid))
     const answers = await Promise.all(Array.from({ length: 50 }, () => ask(port)))
     assert.equal(answers.filter((answer) => answer === null).length, 0)
     await until('it is steered again', async () => (await report()).via === 'steering')

@@ -1,4 +1,5 @@
 import { SLOTS, type Target } from '../../core/app.ts'
+import { formatListen } from '../../core/definition.ts'
 import { describeError } from '../../core/errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Logger } from '../../platform/log.ts'
@@ -75,8 +76,8 @@ class SteeringPlane implements DataPlane {
       if (before !== undefined) this.#known.set(route.app, before)
       throw error
     }
-    this.#settle(known, pids)
-    this.#keepOnlyKnown()
+    if (!this.#isAsWanted(known)) this.#settle(known, pids)
+    if (before === undefined || !isSamePlace(before.route, route)) this.#keepOnlyKnown()
   }
 
   async removeRoute(app: string): Promise<void> {
@@ -210,6 +211,10 @@ class SteeringPlane implements DataPlane {
     return { blue, green }
   }
 }
+
+const isSamePlace = (one: Route, other: Route): boolean =>
+  formatListen(one.listen) === formatListen(other.listen) &&
+  one.guardedPorts.join() === other.guardedPorts.join()
 
 /** Where new connections go; null: nowhere, they are held. */
 const targetOf = (route: Route): Target | null => (route.paused ? null : route.target)
