@@ -3,6 +3,7 @@ import { type App, type Deploy, SLOTS } from './app.ts'
 /** What the journal tells of a change of intent or of a deploy; it decides nothing. */
 export interface Event {
   readonly type:
+    | 'deploy-asked'
     | 'deploy-started'
     | 'deploy-superseded'
     | 'preparing'
@@ -27,10 +28,25 @@ export interface Event {
 /** In the order in which they happened. */
 export function eventsBetween(before: App, after: App): Event[] {
   return [
+    ...askedEvents(before, after),
     ...deployEvents(before.deploy, after),
     ...switchEvents(before, after),
     ...runEvents(before, after),
     ...otherEvents(before, after),
+  ]
+}
+
+/** The one event of a deploy that has an author: everything after it dorc does by itself. */
+function askedEvents(before: App, { next }: App): Event[] {
+  if (next === null || next.id === before.next?.id) return []
+  const what = next.kind === 'rollback' ? 'Rollback to' : 'Deploy of'
+  const further = next.switchWhenReady ? ', with a switch' : ''
+  return [
+    {
+      type: 'deploy-asked',
+      message: `${what} release ${next.release} was asked for${further}`,
+      deploy: next.id,
+    },
   ]
 }
 

@@ -16,7 +16,7 @@ import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author, Chronicle } from './chronicle.ts'
 import { follow } from './follow.ts'
 import { SlotUsers } from './slot-users.ts'
-import { isInPlace, type Source, takeIn } from './take-in.ts'
+import { isInPlace, isShown, type Source, takeIn } from './take-in.ts'
 
 export interface DeployDeps {
   readonly releases: ReleaseStore
@@ -44,7 +44,10 @@ export async function* deploy(
   yield* progress.lines()
   const { release, id } = await beginning
   yield { kind: 'taken-in', release: release.number, files: release.files, bytes: release.bytes }
-  if (id === null && command.switch) {
+  if (id === null && isShown(loop.app, release.number)) {
+    const message = `Nothing to do: release ${release.number} with the same content is live in ${loop.app.activeSlot} already`
+    yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+  } else if (id === null && command.switch) {
     yield* switchSlot(deps, loop, { to: null, force: false }, { ...caller, ifMatch: null })
   } else if (id === null || command.wait === 'no') {
     const slot = otherSlot(loop.app.activeSlot)
@@ -58,7 +61,7 @@ export async function* deploy(
   }
 }
 
-/** `id` null: the inactive slot has that very release, and no deploy is needed. */
+/** `id` null: a slot has that very release, and no deploy is needed. */
 interface Begun {
   readonly release: Release
   readonly id: number | null
@@ -78,6 +81,8 @@ async function begin(
     onProgress: (files, bytes) => progress.report(files, bytes),
     signal: new AbortController().signal,
   })
+  const willSwitch = command.switch || loop.app.definition.autoSwitch
+  if (willSwitch && isShown(loop.app, release.number) && !command.force) return { release, id: null }
   if (isInPlace(loop.app, release.number) && !command.force) {
     return { release, id: comingDeploy(loop.app, release.number) }
   }

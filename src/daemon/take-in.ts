@@ -37,6 +37,14 @@ export function isInPlace(app: App, release: number): boolean {
   return isUnderWay || app.slots[otherSlot(app.activeSlot)]?.release === release
 }
 
+/** Whether new connections go to that release, and nothing is on its way to change that. */
+export function isShown({ next, deploy, activeSlot, slots }: App, release: number): boolean {
+  const isChanging =
+    next !== null || (deploy !== null && ['draining', 'preparing', 'switching'].includes(deploy.state))
+  const active = slots[activeSlot]
+  return !isChanging && active?.release === release && active.run === 'running'
+}
+
 /** Releases that must be kept, whatever their age. */
 export function releasesInUse(app: App): number[] {
   const numbers = [

@@ -6,6 +6,7 @@ import type { DorcError } from '../../src/core/errors.ts'
 import { DaemonApp } from './daemon-app.ts'
 import { answerOn, EmbeddedDorc } from './embedded-dorc.ts'
 
+const NEVER = new AbortController().signal
 const NEVER_LISTENS = 'setInterval(() => undefined, 1_000_000)'
 const CRASHES_SOON = `
   require('node:http').createServer((_q, response) => response.end('crasher')).listen(Number(process.env.PORT), '127.0.0.1')
@@ -120,6 +121,23 @@ describe('several apps and many operators', () => {
     assert.ok(again.ok)
     assert.match(again.message, /Nothing to do: release \d+ with the same content is in \w+ already/)
     assert.equal((await right.status()).generation, generation)
+  })
+
+  test('a job that deploys again what is live does nothing, and the journal names who asked for what was done', async () => {
+    const release = await dorc.release('right-again', 'right again')
+    assert.ok((await right.deploy(release, { switch: true })).ok)
+    const before = await right.status()
+    const again = await right.deploy(release, { switch: true })
+    assert.match(
+      again.message,
+      /^Nothing to do: release \d+ with the same content is live in (blue|green) already$/,
+    )
+    const now = await right.status()
+    assert.deepEqual([now.active, now.generation], [before.active, before.generation])
+    const events = await Array.fromAsync(dorc.client.events('right', { lines: 100, follow: false }, NEVER))
+    const asked = events.findLast(({ type }) => type === 'deploy-asked')
+    assert.match(asked?.message ?? '', /^Deploy of release \d+ was asked for, with a switch$/)
+    assert.equal(asked?.by?.uid, process.getuid?.())
   })
 
   test('rollback with a number brings that release back', async () => {
