@@ -1,4 +1,4 @@
-import { otherSlot, type App } from '../core/app.ts'
+import { otherSlot, SLOTS, type App } from '../core/app.ts'
 import type { Definition } from '../core/definition.ts'
 import type { Release, ReleaseStore, Uploader } from '../releases/release-store.ts'
 
@@ -13,16 +13,18 @@ export interface TakeInOptions {
   readonly signal: AbortSignal
 }
 
-/** Copies an upload into the release store of the app. Throws what ReleaseStore.takeIn throws. */
+/** Copies an upload into the release store of the app, if it has what each of the slots is to run. Throws what ReleaseStore.takeIn throws. */
 export function takeIn(
   releases: ReleaseStore,
   { name, definition }: { readonly name: string; readonly definition: Definition },
   source: Source,
   options: TakeInOptions,
 ): Promise<{ release: Release; isNew: boolean }> {
-  const { executable, start } = definition.slots.blue
-  const mustBeExecutable = start[0] === '{executable}'
-  return releases.takeIn(name, source, { executable: { path: executable, mustBeExecutable }, ...options })
+  const executables = SLOTS.map((slot) => {
+    const { executable: path, start } = definition.slots[slot]
+    return { path, mustBeExecutable: start[0] === '{executable}' }
+  })
+  return releases.takeIn(name, source, { executables, ...options })
 }
 
 /** Whether the inactive slot runs that release, or is about to: then there is nothing to deploy. */

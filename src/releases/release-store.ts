@@ -25,7 +25,7 @@ export interface TakeInSource {
 }
 
 export interface TakeInOptions {
-  readonly executable: ExecutableRule
+  readonly executables: readonly ExecutableRule[]
   /** null, or left out: as much as the disk has, but a reserve. */
   readonly maxTotalBytes?: number | null
   readonly onProgress?: (files: number, bytes: number, total: { files: number; bytes: number }) => void
@@ -147,10 +147,10 @@ async function cleanStore(releasesPath: string): Promise<void> {
 }
 
 function takeIn(appPath: string, { path, uploader }: TakeInSource, options: TakeInOptions): Promise<TakenIn> {
-  const { executable, maxTotalBytes = null, onProgress, signal } = options
+  const { executables, maxTotalBytes = null, onProgress, signal } = options
   return runCopier(
     'take-in',
-    { appPath, sourcePath: path, uploader, executable, maxTotalBytes },
+    { appPath, sourcePath: path, uploader, executables, maxTotalBytes },
     {
       onProgress: ({ files, bytes, totalFiles, totalBytes }) =>
         onProgress?.(files, bytes, { files: totalFiles, bytes: totalBytes }),

@@ -22,7 +22,7 @@ export interface TakeInJob {
   readonly sourcePath: string
   /** null: the owner of the source, which then may have no symbolic link in its path. */
   readonly uploader: Uploader | null
-  readonly executable: ExecutableRule
+  readonly executables: readonly ExecutableRule[]
   readonly maxTotalBytes: number | null
 }
 
@@ -95,7 +95,7 @@ function attemptCopy(
   const changed = firstDifference(before, scan())
   if (changed !== null) return { changed }
   checkSymlinks(copied.manifest)
-  checkExecutable(copied.manifest, job.executable)
+  for (const rule of job.executables) checkExecutable(copied.manifest, rule)
   return copied
 }
 

@@ -75,8 +75,8 @@ export function takeIn(
   { store, upload }: ReleaseBed,
   options: Partial<Parameters<ReleaseStore['takeIn']>[2]> = {},
 ): Promise<TakenIn> {
-  const executable = { path: 'bin/app', mustBeExecutable: true }
-  return store.takeIn('web', { path: upload, uploader: null }, { executable, ...options })
+  const executables = [{ path: 'bin/app', mustBeExecutable: true }]
+  return store.takeIn('web', { path: upload, uploader: null }, { executables, ...options })
 }
 
 /** Fails unless the promise is refused with that code; returns the error. */

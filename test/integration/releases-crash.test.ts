@@ -49,7 +49,7 @@ const takeInJob = ({ releases, upload }: ReleaseBed) => ({
     appPath: join(releases, 'web'),
     sourcePath: upload,
     uploader: null,
-    executable: { path: 'bin/app', mustBeExecutable: true },
+    executables: [{ path: 'bin/app', mustBeExecutable: true }],
     maxTotalBytes: null,
   },
 })

@@ -298,7 +298,7 @@ describe("what root could read and the upload's owner could not stays unread", {
       bed.store.takeIn(
         'web',
         { path, uploader: nobody },
-        { executable: { path: 'bin/app', mustBeExecutable: true } },
+        { executables: [{ path: 'bin/app', mustBeExecutable: true }] },
       )
     assert.equal((await deploy(bed.upload)).release.number, 1)
 

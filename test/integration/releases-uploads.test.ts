@@ -52,7 +52,7 @@ async function mustWatch(t: TestContext, given?: ReleaseBed): Promise<WatchedBed
     clock: systemClock,
     log: silentLog,
     onStill: async () => {
-      const { release } = await takeIn(bed, { executable: { path: 'bin/app', mustBeExecutable: false } })
+      const { release } = await takeIn(bed, { executables: [{ path: 'bin/app', mustBeExecutable: false }] })
       taken.push(release.number)
       return 'handled'
     },

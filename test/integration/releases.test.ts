@@ -100,10 +100,18 @@ describe('an upload that cannot be a release', () => {
   test('it lacks the executable: the error names one that is near', async (t) => {
     const bed = await mustOpenBed(t)
     writeRelease(bed.upload, 'one')
-    const executable = { path: 'bin/ap', mustBeExecutable: true }
-    const error = await mustRefuse(takeIn(bed, { executable }), 'RELEASE_INVALID')
+    const executables = [{ path: 'bin/ap', mustBeExecutable: true }]
+    const error = await mustRefuse(takeIn(bed, { executables }), 'RELEASE_INVALID')
     assert.match(error.message, /"bin\/ap" is not in the upload/)
     assert.match(error.hint ?? '', /"bin\/app"/)
+  })
+
+  test('it lacks what the second slot is to run', async (t) => {
+    const bed = await mustOpenBed(t)
+    writeRelease(bed.upload, 'one')
+    const executables = ['bin/app', 'bin/other'].map((path) => ({ path, mustBeExecutable: true }))
+    const error = await mustRefuse(takeIn(bed, { executables }), 'RELEASE_INVALID')
+    assert.match(error.message, /"bin\/other" is not in the upload/)
   })
 
   test('the executable is not executable: the error says chmod', async (t) => {
@@ -112,8 +120,8 @@ describe('an upload that cannot be a release', () => {
     chmodSync(join(bed.upload, 'bin/app'), 0o644)
     const error = await mustRefuse(takeIn(bed), 'RELEASE_INVALID')
     assert.match(error.hint ?? '', /chmod \+x bin\/app/)
-    const executable = { path: 'bin/app', mustBeExecutable: false }
-    assert.equal((await takeIn(bed, { executable })).release.number, 1)
+    const executables = [{ path: 'bin/app', mustBeExecutable: false }]
+    assert.equal((await takeIn(bed, { executables })).release.number, 1)
   })
 
   test('it is larger than allowed', async (t) => {
@@ -207,7 +215,7 @@ describe('a take-in that is cut short', () => {
       appPath: join(releases, 'web'),
       sourcePath: upload,
       uploader: null,
-      executable: { path: 'bin/app', mustBeExecutable: true },
+      executables: [{ path: 'bin/app', mustBeExecutable: true }],
       maxTotalBytes: null,
     }
     copier.stdin.write(`${JSON.stringify({ kind: 'take-in', args: job })}\n`)
@@ -300,8 +308,8 @@ test('an unprivileged user can do all of it, with his own rights', {
     import { createReleaseStore } from ${JSON.stringify(new URL('../../src/releases/release-store.ts', import.meta.url).href)}
     const quiet = { info() {}, warn() {}, error() {}, child: () => quiet }
     const store = await createReleaseStore({ releasesPath: '${home}/releases', slotsPath: '${home}/apps', log: quiet })
-    const executable = { path: 'bin/app', mustBeExecutable: true }
-    await store.takeIn('web', { path: '${bed.upload}', uploader: { uid: 12345, gid: 12345 } }, { executable })
+    const executables = [{ path: 'bin/app', mustBeExecutable: true }]
+    await store.takeIn('web', { path: '${bed.upload}', uploader: { uid: 12345, gid: 12345 } }, { executables })
     await store.install('web', 'blue', 1, { workingDir: '${home}/apps/web/blue', user: null, incarnation: 1 })
     console.log(JSON.stringify(await store.installed('web', 'blue')))`
   const child = spawn(process.execPath, ['--no-warnings', '--input-type=module', '-e', script], {
