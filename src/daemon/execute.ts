@@ -52,7 +52,7 @@ export function executorsFor(
     },
     async 'uninstall-slot'({ slot, purge }, app) {
       const workingDir = app.slots[slot]?.definition.workingDir ?? app.definition.slots[slot].workingDir
-      await supervisor.uninstall(app.name, slot)
+      await supervisor.uninstall(app.name, slot, { purge })
       await releases.uninstall(app.name, slot, { purge, workingDir })
     },
     async 'forget-app'({ purge }, app) {

@@ -9,8 +9,8 @@ export interface Supervisor extends AsyncDisposable {
   readonly name: 'systemd' | 'embedded'
   /** Makes the slot's unit be exactly `process`, without starting it. Only called while the unit is stopped. */
   install(process: SlotProcess): Promise<void>
-  /** Removes the unit. Only called while it is stopped. */
-  uninstall(app: string, slot: Slot): Promise<void>
+  /** Removes the unit. Only called while it is stopped. `purge`: with what the supervisor kept for the app, its data and logs. */
+  uninstall(app: string, slot: Slot, options: { readonly purge: boolean }): Promise<void>
   /** Resolves once the process was started (not when it is ready); it is kept running and started at boot. */
   start(app: string, slot: Slot): Promise<void>
   /** Resolves once no process of the unit is left; it is no longer started at boot. */

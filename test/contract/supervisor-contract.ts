@@ -285,7 +285,8 @@ class World {
     await this.supervisor.install(this.#process)
   }
 
-  uninstall = (): Promise<void> => this.supervisor.uninstall(this.process.app, this.process.slot)
+  uninstall = (purge = false): Promise<void> =>
+    this.supervisor.uninstall(this.process.app, this.process.slot, { purge })
   start = (): Promise<void> => this.supervisor.start(this.process.app, this.process.slot)
   stop = (): Promise<void> => this.supervisor.stop(this.process.app, this.process.slot)
   reload = (): Promise<void> => this.supervisor.reload(this.process.app, this.process.slot)

@@ -149,6 +149,20 @@ test('slots outlive a killed daemon, restart without it, and the next one knows 
   assert.deepEqual((await later.observe('web', 'blue')).pids, [])
 })
 
+test('uninstall leaves the logs, and takes them away with what was put aside when it purges', async (t) => {
+  const place = mustMakePlace(t)
+  const supervisor = await place.open({ logFileBytes: 100 })
+  const words = ['/bin/sh', '-c', 'for i in $(seq 30); do echo line $i; done; echo end; exec sleep 1000']
+  await supervisor.install(place.process({ startArgv: words }))
+  await supervisor.start('web', 'blue')
+  await untilLogged(supervisor, /^end$/)
+  await supervisor.stop('web', 'blue')
+  await supervisor.uninstall('web', 'blue', { purge: false })
+  assert.ok(readdirSync(join(place.root, 'logs/web')).length > 1)
+  await supervisor.uninstall('web', 'blue', { purge: true })
+  assert.deepEqual(readdirSync(join(place.root, 'logs')), [])
+})
+
 test('a dead keeper is replaced, and what it left behind is ended first', async (t) => {
   const place = mustMakePlace(t)
   const supervisor = await place.open()

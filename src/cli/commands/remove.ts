@@ -5,7 +5,7 @@ export const removeCommand = buildCommand({
   loader: async () => (await import('../run/remove.ts')).remove,
   parameters: {
     flags: {
-      purge: plainFlag('Delete its releases and working directories, too'),
+      purge: plainFlag('Delete its releases, working directories and data, too'),
       yes: plainFlag('Do not ask'),
       ...commonFlags,
     },

@@ -16,7 +16,7 @@ export interface FromFile {
 export async function readDefinition(path: string, app: string | undefined, paths: Paths): Promise<FromFile> {
   const toml = await readToml(path)
   const original = originalAnswers(toml)
-  if (original === null) return { request: { name: app ?? basename(path, '.toml'), toml }, inTheWay: null }
+  if (original === null) return { request: { name: app ?? nameOf(path), toml }, inTheWay: null }
   const answers = { ...original, name: app ?? original.name }
   const isInTheWay = resolve(path) === join(paths.appFiles, `${answers.name}.toml`)
   return {
@@ -36,6 +36,9 @@ export async function withoutOriginal<T>(path: string | null, register: () => Pr
     throw error
   }
 }
+
+/** `dorc remove` leaves APP.toml.removed. */
+const nameOf = (path: string): string => basename(basename(path, '.removed'), '.toml')
 
 async function readToml(path: string): Promise<string> {
   try {

@@ -1,6 +1,7 @@
+import { join } from 'node:path'
 import { DorcError } from '../../core/errors.ts'
 import { wasDoneAsRoot } from '../as-root.ts'
-import { type CommonFlags, openSession } from '../session.ts'
+import { type CommonFlags, openSession, type Session } from '../session.ts'
 
 export interface RemoveFlags extends CommonFlags {
   readonly purge: boolean | undefined
@@ -13,7 +14,7 @@ export async function remove(flags: RemoveFlags, app: string): Promise<void> {
   const seen = await session.daemon.app(app)
   const { paint } = session
   if (!flags.yes) {
-    const loss = flags.purge ? ' and delete its releases and working directories' : ''
+    const loss = flags.purge ? ' and delete its releases, working directories and data' : ''
     const users = seen.slots.blue.connections + seen.slots.green.connections
     const cut = users > 0 ? ` (${users} open connections are cut)` : ''
     if (!(await isConfirmed(`Stop ${app}${loss}${cut}?`, session.isJson))) {
@@ -24,8 +25,14 @@ export async function remove(flags: RemoveFlags, app: string): Promise<void> {
   const accepted = await session.daemon.remove(app, { purge: flags.purge === true }, seen)
   if (session.isJson) session.document(accepted)
   session.say(`${paint.good('✔')} ${paint.name(app)} is removed`)
-  if (!flags.purge) session.say(`  Its releases and working directories stay under ${session.paths.state}`)
+  if (!flags.purge)
+    session.say(
+      `  Its releases, working directories and data stay; its definition is now ${keptDefinition(session, app)}`,
+    )
 }
+
+const keptDefinition = ({ paths }: Session, app: string): string =>
+  join(paths.appFiles, `${app}.toml.removed`)
 
 async function isConfirmed(question: string, isJson: boolean): Promise<boolean> {
   if (isJson || !process.stdin.isTTY || !process.stdout.isTTY) {

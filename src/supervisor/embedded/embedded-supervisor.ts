@@ -24,6 +24,7 @@ import {
   listSlots,
   readInstalled,
   removeInstalled,
+  removeLogs,
   setEnabled,
   type SlotFiles,
   slotFiles,
@@ -104,12 +105,13 @@ export class EmbeddedSupervisor implements Supervisor {
     })
   }
 
-  async uninstall(app: string, slot: Slot): Promise<void> {
+  async uninstall(app: string, slot: Slot, { purge }: { readonly purge: boolean }): Promise<void> {
     const files = this.#files(app, slot)
     await this.#inTurn(files, async () => {
       this.#watchers.get(unitOf(files))?.close()
       this.#watchers.delete(unitOf(files))
       removeInstalled(files)
+      if (purge) removeLogs(files)
     })
   }
 

@@ -11,7 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { SLOTS, type Slot, type UnitState } from '../../core/app.ts'
 import { hasCode } from '../../core/errors.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
@@ -106,6 +106,15 @@ export function removeInstalled(files: SlotFiles): void {
   rmdirSync(directory)
   const appDirectory = dirname(directory)
   if (readdirSync(appDirectory).length === 0) rmdirSync(appDirectory)
+}
+
+/** The older ones, too; with the app's directory after its last slot's. */
+export function removeLogs({ logPath }: SlotFiles): void {
+  const directory = dirname(logPath)
+  if (!existsSync(directory)) return
+  const own = readdirSync(directory).filter((name) => name.startsWith(basename(logPath)))
+  for (const name of own) rmSync(join(directory, name))
+  if (readdirSync(directory).length === 0) rmdirSync(directory)
 }
 
 export function isEnabled(files: SlotFiles): boolean {

@@ -64,9 +64,10 @@ class SystemdSupervisor implements Supervisor {
     })
   }
 
-  async uninstall(app: string, slot: Slot): Promise<void> {
+  async uninstall(app: string, slot: Slot, { purge }: { readonly purge: boolean }): Promise<void> {
     const unit = slotUnitName(app, slot)
     await asSupervisorFailure(`Cannot remove unit "${unit}"`, async () => {
+      if (purge) await this.#systemd.cleanState(unit)
       await this.#systemd.disable(unit)
       if (await this.#files.remove(unit)) await this.#systemd.reload()
       await this.#systemd.resetFailed(unit)

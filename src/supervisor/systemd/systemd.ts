@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Bus, type BusCall, type BusSignal, isSystemdError, MANAGER_PATH, SYSTEMD } from './bus.ts'
 import { unitObjectPath, unitOfObjectPath } from './unit-path.ts'
 import { UnitProperties } from './unit-properties.ts'
@@ -5,6 +6,7 @@ import { UnitProperties } from './unit-properties.ts'
 const MANAGER = `${SYSTEMD}.Manager`
 const RELOAD_TIMEOUT_MS = 90_000
 const ASK_ABOUT_JOB_MS = 2_000
+const ASK_ABOUT_CLEANING_MS = 50
 
 /** systemd.unit job results (org.freedesktop.systemd1(5), JobRemoved); `lost`: it ended, and nobody heard how. */
 export type JobResult =
@@ -85,6 +87,17 @@ export class Systemd implements AsyncDisposable {
   /** Forgets that the unit failed; does nothing for a unit that is not loaded. */
   async resetFailed(unit: string): Promise<void> {
     await unlessNoSuchUnit(this.#manager('ResetFailedUnit', 's', [unit]))
+  }
+
+  /**
+   * Deletes the state directory of a unit that is stopped, as `systemctl clean --what=state` does; nothing for a unit that has
+   * none. systemd answers before it is done, and the unit is in `maintenance` meanwhile (org.freedesktop.systemd1(5)).
+   */
+  async cleanState(unit: string): Promise<void> {
+    if ((await this.properties(unit)).texts('StateDirectory').length === 0) return
+    await unlessNoSuchUnit(this.#manager('CleanUnit', 'sas', [unit, ['state']]))
+    while ((await this.properties(unit)).text('ActiveState') === 'maintenance')
+      await sleep(ASK_ABOUT_CLEANING_MS)
   }
 
   /** Sends SIGTERM to the main process of a unit; does nothing for a unit that is not loaded. */

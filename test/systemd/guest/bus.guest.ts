@@ -31,7 +31,7 @@ before(async () => {
 
 after(async () => {
   await supervisor.stop('web', 'blue')
-  await supervisor.uninstall('web', 'blue')
+  await supervisor.uninstall('web', 'blue', { purge: false })
   await systemd[Symbol.asyncDispose]()
 })
 
@@ -76,7 +76,7 @@ test('reloads that are asked for at once share a few, and all see their units', 
   const apps = Array.from({ length: 12 }, (_, index) => `many${index}`)
   await Promise.all(apps.map((app) => supervisor.install({ ...slotProcessOf(app), incarnation: 42 })))
   for (const app of apps) assert.equal((await supervisor.observe(app, 'blue')).incarnation, 42)
-  await Promise.all(apps.map((app) => supervisor.uninstall(app, 'blue')))
+  await Promise.all(apps.map((app) => supervisor.uninstall(app, 'blue', { purge: false })))
 })
 
 async function untilObserved(state: string): Promise<{ mainPid: number | null }> {

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import type { SlotProcess } from '../../../src/core/slot-process.ts'
@@ -91,7 +99,7 @@ test('a working directory and writable paths with blanks, percents and letters o
   await untilExists('/srv/a b %t/there')
   await untilExists('/srv/my app %n é/here')
   await supervisor.stop('paths', 'blue')
-  await supervisor.uninstall('paths', 'blue')
+  await supervisor.uninstall('paths', 'blue', { purge: false })
 })
 
 test('an app sees its own slot and nothing else of dorc, of homes or of other processes', async () => {
@@ -112,7 +120,7 @@ test('an app sees its own slot and nothing else of dorc, of homes or of other pr
   assert.match(seen, /^dorc-blind$/m)
   assert.match(seen, /touch.*Read-only file system/)
   await supervisor.stop('blind', 'blue')
-  await supervisor.uninstall('blind', 'blue')
+  await supervisor.uninstall('blind', 'blue', { purge: false })
 })
 
 test('both slots of an app share the files in STATE_DIRECTORY', async () => {
@@ -138,8 +146,12 @@ test('both slots of an app share the files in STATE_DIRECTORY', async () => {
   await linesUntil('shared', 'kept', 'green')
   for (const slot of ['blue', 'green'] as const) {
     await supervisor.stop('shared', slot)
-    await supervisor.uninstall('shared', slot)
   }
+  const data = '/var/lib/private/dorc-shared/file'
+  await supervisor.uninstall('shared', 'blue', { purge: false })
+  assert.ok(existsSync(data))
+  await supervisor.uninstall('shared', 'green', { purge: true })
+  assert.ok(!existsSync(data))
 })
 
 test('a unit that somebody changed is refused, and left as it is', async () => {
@@ -149,7 +161,7 @@ test('a unit that somebody changed is refused, and left as it is', async () => {
   const edited = readFileSync(path, 'utf8')
   const refused = { code: 'SUPERVISOR_FAILED', message: /was changed by hand/, hint: /systemctl edit/ }
   await assert.rejects(supervisor.install({ ...slotProcessOf('edited'), incarnation: 2 }), refused)
-  await assert.rejects(supervisor.uninstall('edited', 'blue'), refused)
+  await assert.rejects(supervisor.uninstall('edited', 'blue', { purge: false }), refused)
   assert.equal(readFileSync(path, 'utf8'), edited)
   rmSync(path)
 })
@@ -188,7 +200,7 @@ test('a drop-in that changes what is run is found out, one that does not is hono
     hint: new RegExp(dropIn),
   })
   rmSync(`${unitDir}/blue-dropped.service.d`, { recursive: true })
-  await supervisor.uninstall('dropped', 'blue')
+  await supervisor.uninstall('dropped', 'blue', { purge: false })
 })
 
 test('a user that does not exist fails the start with the reason', async () => {
@@ -200,7 +212,7 @@ test('a user that does not exist fails the start with the reason', async () => {
     return true
   })
   await supervisor.stop('nobodys', 'blue')
-  await supervisor.uninstall('nobodys', 'blue')
+  await supervisor.uninstall('nobodys', 'blue', { purge: false })
 })
 
 async function linesUntil(app: string, last: string, slot: 'blue' | 'green' = 'blue'): Promise<string[]> {
