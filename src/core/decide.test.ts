@@ -213,6 +213,25 @@ test('the slot of a release that bakes cannot be stopped or restarted', () => {
   }
 })
 
+test('while a release bakes the slot that it would go back to cannot be stopped or restarted either', () => {
+  const app = appWith({ state: 'baking', until: now + 9, restartsBefore: 0 }, { activeSlot: 'green' })
+  for (const action of ['stop', 'restart'] as const) {
+    assert.throws(() => requestRun(app, action, ['blue']), { code: 'BUSY', message: /blue is the way back/ })
+  }
+})
+
+test('a switch back during the bake is told as that, not as another deploy', () => {
+  const before = appWith({ state: 'baking', until: now + 9, restartsBefore: 0 }, { activeSlot: 'green' })
+  const after = requestSwitch(before, { to: null, force: false, requestedAt }, seen({}, 'green'), now)
+  assert.deepEqual(
+    eventsBetween(before, after).map(({ message }) => message),
+    [
+      'Release 2 is not watched any more: somebody switched to blue (release 1)',
+      'New connections go to blue (release 1)',
+    ],
+  )
+})
+
 test('the journal tells a switch and who went before it', () => {
   const before = appWith({ state: 'live' })
   const after = requestSwitch(before, { to: null, force: false, requestedAt }, seen(), now)

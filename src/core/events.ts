@@ -56,8 +56,7 @@ function deployEvents(before: Deploy | null, after: App): Event[] {
   const events: Event[] = []
   const isNew = before?.id !== deploy.id
   if (isNew && before !== null && isUnderWay(before)) {
-    const message = `Deploy of release ${before.release} was replaced by that of release ${deploy.release}`
-    events.push({ type: 'deploy-superseded', message, deploy: before.id })
+    events.push({ type: 'deploy-superseded', message: supersededBy(before, deploy), deploy: before.id })
   }
   if (isNew && deploy.kind !== 'switch') {
     const message = `${deploy.kind === 'rollback' ? 'Rollback' : 'Deploy'} of release ${deploy.release} to ${deploy.slot}`
@@ -65,6 +64,13 @@ function deployEvents(before: Deploy | null, after: App): Event[] {
   }
   const phase = phaseEvent(isNew ? null : before, deploy)
   return phase === null ? events : [...events, { ...phase, deploy: deploy.id }]
+}
+
+function supersededBy(before: Deploy, { kind, release, slot }: Deploy): string {
+  if (kind !== 'switch')
+    return `Deploy of release ${before.release} was replaced by that of release ${release}`
+  const ended = before.state === 'baking' ? 'is not watched any more' : `was ${before.state} no longer`
+  return `Release ${before.release} ${ended}: somebody switched to ${slot} (release ${release})`
 }
 
 function isUnderWay({ state }: Deploy): boolean {

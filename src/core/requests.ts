@@ -1,5 +1,6 @@
 import {
   type App,
+  type Deploy,
   type DeployRequest,
   type MonotonicMs,
   type Observed,
@@ -163,9 +164,7 @@ export function requestRun(app: App, action: 'start' | 'stop' | 'restart', slots
     })
   }
   const { deploy } = app
-  if (action !== 'start' && deploy !== null && isUnderWay(deploy.state) && present.includes(deploy.slot)) {
-    throw busy(app, `release ${deploy.release} is ${deploy.state}`)
-  }
+  if (action !== 'start' && deploy !== null) refuseToDisturb(app, deploy, present)
   const generation = app.generation + 1
   const after = { ...app.slots }
   for (const slot of present) {
@@ -178,6 +177,13 @@ export function requestRun(app: App, action: 'start' | 'stop' | 'restart', slots
   return isStopOfReady
     ? withPhase(changed, deploy, { state: 'failed', code: 'SUPERSEDED', reason: 'Its slot was stopped' })
     : changed
+}
+
+/** Neither the slot that is at work, nor, while a release is watched, the one that it would go back to. */
+function refuseToDisturb(app: App, { state, slot, release }: Deploy, slots: readonly Slot[]): void {
+  if (isUnderWay(state) && slots.includes(slot)) throw busy(app, `release ${release} is ${state}`)
+  if (state !== 'switching' && state !== 'baking') return
+  throw busy(app, `release ${release} is ${state}, and ${otherSlot(slot)} is the way back`)
 }
 
 function changedRun(

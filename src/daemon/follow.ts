@@ -1,6 +1,6 @@
 import type { AppStatus, ProgressLine } from '../api/protocol.ts'
 import { errorBody } from '../api/server.ts'
-import type { Deploy } from '../core/app.ts'
+import type { App, Deploy } from '../core/app.ts'
 import { DorcError } from '../core/errors.ts'
 import { reachedWrongSlot, type Receipt } from '../core/receipt.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -50,9 +50,9 @@ export async function* follow(
 
 function waitingLine(deploy: Deploy | null): ProgressLine {
   const reason =
-    deploy === null
-      ? 'It starts at once'
-      : `Release ${deploy.release} is ${deploy.state}: waiting for its end`
+    deploy?.state === 'baking' || deploy?.state === 'switching'
+      ? `Waiting until release ${deploy.release} is not ${deploy.state} any more: it may need the way back`
+      : 'It begins at once'
   return { kind: 'waiting', reason }
 }
 
@@ -131,12 +131,14 @@ function successOf({ state, kind, release, slot }: Deploy): string {
     : `Release ${release} is live in ${slot}`
 }
 
+function replacedBy({ next, deploy }: App, id: number): string {
+  const newer = next ?? deploy
+  if (newer?.kind === 'switch') return `Deploy ${id} was ended by a switch to release ${newer.release}`
+  return `Deploy ${id} was replaced by that of release ${newer?.release}`
+}
+
 async function superseded(loop: AppLoop, id: number, { status }: FollowOptions): Promise<ProgressLine> {
-  const newer = loop.app.next?.release ?? loop.app.deploy?.release
-  const message =
-    loop.app.removal === null
-      ? `Deploy ${id} was replaced by that of release ${newer}`
-      : 'The app is being removed'
+  const message = loop.app.removal === null ? replacedBy(loop.app, id) : 'The app is being removed'
   const error = new DorcError('SUPERSEDED', message, { hint: `See: dorc events ${loop.app.name}` })
   return { kind: 'done', ok: false, message, error: errorBody(error).error, app: await status() }
 }
