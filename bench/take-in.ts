@@ -39,9 +39,9 @@ export async function measureTakeIn(
       clock: systemClock,
       log: silent,
     })
-    const executable = { path: 'd0/f0', mustBeExecutable: false }
+    const executables = [{ path: 'd0/f0', mustBeExecutable: false }]
     times['take-in'].push(
-      await seconds(() => store.takeIn('bench', { path: source, uploader: null }, { executable })),
+      await seconds(() => store.takeIn('bench', { path: source, uploader: null }, { executables })),
     )
     times['cp -a + sha256sum'].push(await seconds(() => copyAndHash(source, join(dir, `copy-${round}`), '')))
     const synced = join(dir, `synced-${round}`)

@@ -154,7 +154,9 @@ export interface DeployStatus {
   readonly release: ReleaseNumber
   readonly slot: Slot
   readonly state: DeployState
+  /** Of one that failed or took itself back; null for the others, as `code` is. */
   readonly reason: string | null
+  readonly code: ErrorCode | null
   readonly startedAt: string
   /** ISO time at which the present phase times out; null where it does not. */
   readonly deadline: string | null

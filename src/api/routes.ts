@@ -210,6 +210,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   APP_EXISTS: 409,
   PORT_TAKEN: 409,
   NOT_READY: 409,
+  RELOAD_UNDEFINED: 409,
   BUSY: 409,
   RELEASE_BAD: 409,
   NOTHING_DEPLOYED: 409,

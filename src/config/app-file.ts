@@ -117,7 +117,9 @@ function located(faults: readonly Contradiction[], toml: string): Problem[] {
     const key = path.map(String).join('.')
     if (!byKey.has(key)) byKey.set(key, { line: lineOf(toml, path), key, message })
   }
-  return [...byKey.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+  // What is missing has no line; it comes last, because a misspelt key is often why.
+  const lineIn = ({ line }: Problem): number => line ?? Number.MAX_SAFE_INTEGER
+  return [...byKey.values()].sort((a, b) => lineIn(a) - lineIn(b))
 }
 
 function definitionInvalid(fileName: string, problems: readonly Problem[]): DorcError {

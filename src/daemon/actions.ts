@@ -9,7 +9,7 @@ import type {
   StatusReport,
   Version,
 } from '../api/protocol.ts'
-import { SLOTS, type Slot } from '../core/app.ts'
+import { type App, SLOTS, type Slot } from '../core/app.ts'
 import { describeError, DorcError } from '../core/errors.ts'
 import { requestLoad, requestRemoval, requestRun } from '../core/requests.ts'
 import type { Journal } from '../state/journal.ts'
@@ -174,12 +174,20 @@ async function reload(
   const present = slotsOf(app).filter((slot) => slots.includes(slot) && app.slots[slot]?.run === 'running')
   if (present.length === 0)
     throw new DorcError('NOTHING_DEPLOYED', `Cannot reload "${app.name}": nothing runs there`)
+  for (const slot of present) refuseWithoutReload(app, slot)
   for (const slot of present) {
     await deps.adapters.supervisor.reload(app.name, slot)
     const event = { type: 'reloaded', message: `Slot ${slot} was reloaded`, deploy: null } as const
     deps.chronicle.record(app.name, event, authorOf(caller))
   }
   loop.wake()
+}
+
+function refuseWithoutReload({ name, slots }: App, slot: Slot): void {
+  if (slots[slot]?.definition.reload !== null) return
+  throw new DorcError('RELOAD_UNDEFINED', `Cannot reload "${name}": ${slot} runs without a reload command`, {
+    hint: `Give it one, such as reload = "/bin/kill -HUP $MAINPID", or: dorc restart ${name}`,
+  })
 }
 
 function forgotten(registry: Registry, loop: AppLoop, signal: AbortSignal): Promise<void> {

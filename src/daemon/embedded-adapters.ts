@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { EmbeddedHost } from '../dataplane/relay/embedded-host.ts'
 import { EmbeddedListeners } from '../dataplane/relay/embedded-listeners.ts'
 import type { SlotProcesses } from '../dataplane/dataplane.ts'
@@ -7,6 +7,7 @@ import { createRelayPlane } from '../dataplane/relay/relay-plane.ts'
 import { createSteeringPlane } from '../dataplane/steering/steering-plane.ts'
 import { createProber } from '../health/prober.ts'
 import { buildId } from '../platform/build-id.ts'
+import { defaultUploadDir } from '../platform/paths.ts'
 import { createReleaseStore } from '../releases/release-store.ts'
 import { createEmbeddedSupervisor } from '../supervisor/embedded/embedded-supervisor.ts'
 import { appOfRoute } from '../core/names.ts'
@@ -17,6 +18,7 @@ export async function embeddedAdapters({ paths, clock, log }: AdapterContext): P
   await using stack = new AsyncDisposableStack()
   const build = buildId()
   const routesPath = join(paths.relayRun, 'routes.json')
+  await mkdir(dirname(defaultUploadDir(paths, 'APP')), { recursive: true })
   await mkdir(paths.relayRun, { recursive: true, mode: 0o700 })
   await mkdir(paths.logs, { recursive: true, mode: 0o700 })
   const supervisor = stack.use(

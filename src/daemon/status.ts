@@ -101,7 +101,8 @@ export function deployStatus(deploy: Deploy, { now, wall }: Pick<StatusInput, 'n
     release,
     slot,
     state,
-    reason: 'reason' in deploy ? `${deploy.reason} (${deploy.code})` : null,
+    reason: 'reason' in deploy ? deploy.reason : null,
+    code: 'code' in deploy ? deploy.code : null,
     startedAt: requestedAt,
     deadline: leftMs === null ? null : new Date(Date.parse(wall) + leftMs).toISOString(),
   }

@@ -20,7 +20,7 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
     return uploader === null ? openOwnersDirectory(sourcePath) : openAs(sourcePath, uploader)
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) {
-      throw uploadMissing(sourcePath, error)
+      throw uploadMissing(sourcePath)
     }
     if (hasCode(error, 'EACCES')) throw unreadable(sourcePath, error)
     if (!hasCode(error, 'ELOOP')) throw error
@@ -31,9 +31,8 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
   }
 }
 
-export function uploadMissing(path: string, cause?: unknown): DorcError {
+export function uploadMissing(path: string): DorcError {
   return new DorcError('UPLOAD_MISSING', `There is no directory "${path}"`, {
-    cause,
     hint: `Make it and upload into it: mkdir -p ${path}`,
   })
 }

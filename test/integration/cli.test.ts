@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { AppStatus, JournalEvent, LogEntry, ProgressLine } from '../../src/api/protocol.ts'
@@ -141,6 +141,10 @@ describe('the story of an app on the command line', () => {
 
   test('stop and start act on the slot that is named', async () => {
     assert.equal((await dorc.run('switch', 'web')).status, 0)
+    const refused = await dorc.run('stop', 'web', '--slot', 'blue')
+    assert.deepEqual([refused.status, /blue is the way back/.test(refused.stderr)], [3, true])
+    // Back and forth: what was switched to by hand is not watched.
+    for (const _ of ['blue', 'green']) assert.equal((await dorc.run('switch', 'web')).status, 0)
     assert.equal((await dorc.run('stop', 'web', '--slot', 'blue')).status, 0)
     const { blue, green } = (await status()).slots
     assert.deepEqual([blue.state, green.state], ['stopped', 'running'])
@@ -164,6 +168,27 @@ describe('the story of an app on the command line', () => {
     assert.equal(exit, 0, stderr)
   })
 
+  test('reload without a reload command is refused, and says what to write', async () => {
+    const { status: exit, stderr } = await dorc.run('reload', 'web')
+    assert.equal(exit, 3)
+    assert.match(
+      stderr,
+      /Cannot reload "web": blue runs without a reload command \(RELOAD_UNDEFINED\)\n.*reload = /,
+    )
+  })
+
+  test('load with another listen host moves the listen address', async () => {
+    const path = join(dorc.root, 'etc/dorc/apps/web.toml')
+    const text = await readFile(path, 'utf8')
+    const port = listen
+    await writeFile(path, text.replace(/^listen .*$/m, `listen = "127.0.0.2:${port}"`))
+    const { status: exit, stdout, stderr } = await dorc.run('load', 'web')
+    assert.equal(exit, 0, stderr)
+    assert.match(stdout, new RegExp(`New connections are taken at 127\\.0\\.0\\.2:${port}`))
+    await writeFile(path, text)
+    assert.equal((await dorc.run('load', 'web')).status, 0)
+  })
+
   test('an app or a release that does not exist ends with status 4', async () => {
     assert.equal((await dorc.run('status', 'nope')).status, 4)
     assert.equal((await dorc.run('rollback', 'web', '99')).status, 4)
@@ -174,6 +199,16 @@ describe('the story of an app on the command line', () => {
     assert.equal(exit, 2)
     assert.match(stderr, /Add --yes/)
     assert.equal((await status()).name, 'web')
+  })
+
+  test('an app that was removed comes back from the file that is left', async () => {
+    const generation = (await status()).generation
+    const { stdout } = await dorc.run('remove', 'web', '--yes')
+    const left = join(dorc.root, 'etc/dorc/apps/web.toml.removed')
+    assert.match(stdout, new RegExp(left))
+    const back = await dorc.run('register', '--from', left)
+    assert.equal(back.status, 0, back.stderr)
+    assert.ok((await status()).generation < generation)
   })
 
   test('remove --purge leaves nothing that answers', async () => {

@@ -339,7 +339,7 @@ test('dorc remove takes an app away, and setup --remove all of dorc but data and
   await dorc('remove', 'cache', '--yes')
   assert.notEqual((await machine.run(['systemctl', 'is-active', 'blue-cache.service'])).status, 0)
   assert.notEqual((await machine.run(['redis-cli', '-p', '8082', 'ping'])).status, 0)
-  await dorc('setup', '--remove')
+  await dorc('setup', '--remove', '--yes')
   assert.notEqual((await machine.run(['systemctl', 'is-active', 'dorcd.service'])).status, 0)
   await machine.must(['test', '-e', '/etc/dorc/apps/web.toml'])
 })

@@ -25,6 +25,11 @@ test('who is waited for, and how long at most, is told while a slot drains', () 
   )
 })
 
+test('a slot without connections is not waited for', () => {
+  const none = { kind: 'draining', connections: 0, secondsLeft: 300, oldestMs: null, peers: [] } as const
+  assert.equal(progressText(none, noPaint), null)
+})
+
 test('what an app answers to a probe cannot colour the terminal', () => {
   const line = { kind: 'probe', slot: 'green', ok: false, detail: 'HTTP 500 \u001b[31mbad' } as const
   assert.equal(progressText(line, noPaint), 'Probe of green: not yet, HTTP 500 bad')

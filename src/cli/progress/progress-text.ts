@@ -34,7 +34,8 @@ function drainingText({
   secondsLeft,
   oldestMs,
   peers,
-}: Extract<ProgressLine, { kind: 'draining' }>): string {
+}: Extract<ProgressLine, { kind: 'draining' }>): string | null {
+  if (connections === 0) return null
   const oldest = oldestMs === null ? '' : `, the oldest of ${formatDuration(oldestMs)}`
   const listed = peers.map((peer) => `${plainText(peer.host)} (${peer.connections})`).join(', ')
   const from = peers.length === 0 ? '' : `, from ${listed}`

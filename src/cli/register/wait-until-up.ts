@@ -41,10 +41,14 @@ export function tellRegistered({ say, paint, columns }: Session, app: AppStatus)
   say('')
   say(formatApp(app, { paint, columns, now: new Date() }))
   if (deploy?.state === 'failed') {
-    throw new DorcError('UNIT_FAILED', `"${name}" is registered, but its first release does not run`, {
-      cause: deploy.reason,
-      hint: `Look at its output: dorc logs ${name}\nThen upload a mended release to ${uploadDir}`,
-    })
+    throw new DorcError(
+      deploy.code ?? 'UNIT_FAILED',
+      `"${name}" is registered, but its first release does not run`,
+      {
+        cause: deploy.reason,
+        hint: `Look at its output: dorc logs ${name}\nThen upload a mended release to ${uploadDir}`,
+      },
+    )
   }
   if (deploy !== null) {
     say('')

@@ -8,5 +8,7 @@ export async function load(flags: CommonFlags, app: string): Promise<void> {
   const accepted = await session.daemon.load(app, seen)
   if (session.isJson) session.document(accepted)
   session.say(`The definition of ${session.paint.name(app)} was read again`)
-  session.say(`The next deploy takes it over, or: dorc restart ${app}`)
+  const listen = accepted.app?.listen ?? seen.listen
+  if (listen !== seen.listen) session.say(`New connections are taken at ${listen} from now on`)
+  session.say(`What runs keeps the rest of the old one until the next deploy, or: dorc restart ${app}`)
 }

@@ -15,7 +15,7 @@ export async function setup(flags: SetupFlags): Promise<void> {
   }
   const session = openSession({ json: flags.json, root: '/' })
   if (wasDoneAsRoot(session)) return
-  const isWanted = !flags.remove || flags.yes || !session.isTerminal || (await isRemovalConfirmed(flags))
+  const isWanted = !flags.remove || flags.yes || (await isRemovalConfirmed(flags))
   if (!isWanted) {
     session.say('Nothing changed')
     return
@@ -37,6 +37,11 @@ export async function setup(flags: SetupFlags): Promise<void> {
 }
 
 async function isRemovalConfirmed({ purge }: SetupFlags): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new DorcError('USAGE', 'Nobody can be asked whether to take dorc off this host', {
+      hint: 'Add --yes',
+    })
+  }
   const { askConfirmation } = await import('../prompts/confirm.ts')
   const loss = purge ? ', delete their definitions, releases and data' : ''
   return askConfirmation(`Stop all apps${loss} and take dorc off this host?`, { default: false })

@@ -9,7 +9,7 @@ export function describeDeploy(
   { paint, now }: { readonly paint: Paint; readonly now: Date },
 ): string {
   const what = `release ${deploy.release} → ${paint[deploy.slot](deploy.slot)}`
-  const why = deploy.reason === null ? '' : `: ${plainText(deploy.reason)}`
+  const why = deploy.reason === null ? '' : `: ${plainText(deploy.reason)} (${deploy.code})`
   return `${what}: ${phaseOf(deploy, paint)}, ${timeOf(deploy, now)}${why}`
 }
 

@@ -79,6 +79,7 @@ describe('status', () => {
       slot: 'green',
       state: 'preparing',
       reason: null,
+      code: null,
       startedAt: '2026-11-22T10:02:52Z',
       deadline: '2026-11-22T10:03:52Z',
     } as const
@@ -95,12 +96,13 @@ describe('status', () => {
       slot: 'green',
       state: 'failed',
       reason: 'The process keeps ending\u001b[2J (exit status 1)',
+      code: 'UNIT_FAILED',
       startedAt: '2026-11-22T10:02:00Z',
       deadline: null,
     } as const
     assert.match(
       formatApp({ ...web, deploy }, at80),
-      /release 4 → green: failed, 60 s ago: The process keeps ending \(exit\n {10}status 1\)$/m,
+      /release 4 → green: failed, 60 s ago: The process keeps ending \(exit\n {10}status 1\) \(UNIT_FAILED\)$/m,
     )
   })
 

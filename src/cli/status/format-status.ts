@@ -79,5 +79,6 @@ function formatSetAside(setAside: StatusReport['setAside'], { paint, columns }: 
     return `  ${paint.name(shown)}  ${shorten(plainText(reason), room)}`
   })
   const title = paint.bad(`Set aside (${counted(setAside.length, 'app')}), the others run:`)
-  return [title, ...lines].join('\n')
+  const next = '  next  See what can be done: docs/operations.md, "An app is set aside"'
+  return [title, ...lines, next].join('\n')
 }
