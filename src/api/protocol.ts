@@ -114,6 +114,8 @@ export interface AppStatus {
   /** Why that address does not work; null if it does. */
   readonly previewProblem: string | null
   readonly uploadDir: string
+  /** Why nothing that is uploaded would be seen; null if it would. */
+  readonly uploadProblem: string | null
   readonly active: Slot
   readonly generation: number
   readonly paused: boolean

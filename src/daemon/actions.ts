@@ -25,6 +25,7 @@ import { slotsOf } from './observe.ts'
 import { appFile, checkDefinition, checkReport, register } from './register.ts'
 import type { Registry, RegistryDeps, SetAside } from './registry.ts'
 import { appStatus } from './status.ts'
+import { uploadDirProblem } from './upload-dir.ts'
 
 export interface ActionDeps {
   readonly registry: Registry
@@ -90,12 +91,18 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
 const authorOf = ({ peer, ifMatch }: Caller): Author => ({ peer, ifMatch })
 
 async function statusOf(loop: AppLoop, { adapters, clock }: RegistryDeps): Promise<AppStatus> {
-  const [observation, releases] = await Promise.all([loop.look(), adapters.releases.list(loop.app.name)])
+  const { name, definition } = loop.app
+  const [observation, releases, uploadProblem] = await Promise.all([
+    loop.look(),
+    adapters.releases.list(name),
+    uploadDirProblem(definition.uploadDir),
+  ])
   const { app, routeProblem, receipts } = loop
   return appStatus({
     app,
     observation,
     releases,
+    uploadProblem,
     dataPlane: observation.route?.via ?? 'relay',
     previewProblem: loop.previewProblem,
     dataPlaneReason: routeProblem ?? observation.route?.reason ?? null,

@@ -14,6 +14,7 @@ export interface StatusInput {
   readonly dataPlaneReason: string | null
   readonly previewProblem: string | null
   readonly held: number
+  readonly uploadProblem: string | null
   readonly request: AppStatus['request']
   readonly lastReceipt: AppStatus['lastReceipt']
   readonly now: MonotonicMs
@@ -30,6 +31,7 @@ export function appStatus(input: StatusInput): AppStatus {
     preview: app.definition.preview === null ? null : formatListen(app.definition.preview),
     previewProblem: input.previewProblem,
     uploadDir: app.definition.uploadDir,
+    uploadProblem: input.uploadProblem,
     active: app.activeSlot,
     generation: app.generation,
     paused: app.paused,

@@ -75,9 +75,13 @@ describe('the upload directory of an app', () => {
           'code' in error &&
           ['UPLOAD_MISSING', 'PATH_INVALID', 'RELEASE_EMPTY', 'RELEASE_INVALID'].includes(String(error.code)),
       )
-      assert.equal((await app.status()).generation, generation)
+      const { generation: since, uploadProblem } = await app.status()
+      assert.equal(since, generation)
+      if (what === 'is empty') assert.equal(uploadProblem, null)
+      else assert.match(uploadProblem ?? '', /is (gone|not a directory): no upload is seen/)
       assert.equal(await answerOn(app.listen), 'web one')
       await end()
+      assert.equal((await app.status()).uploadProblem, null)
       await app.put(await dorc.release(`after-${what.replaceAll(' ', '-')}`, `after it ${what}`))
       await answered('inactive', `after it ${what}`)
     })

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DaemonClient } from '../../api/client.ts'
 import type { AppStatus } from '../../api/protocol.ts'
@@ -33,8 +34,17 @@ function waitingText({ slots }: AppStatus): string {
   return `Starting both slots: ${details.join('; ')}`
 }
 
+/** dorc runs as root, and so a directory that it made is root's. */
+function tellWhoUploads({ say, paint }: Session, uploadDir: string): void {
+  const found = lstatSync(uploadDir, { throwIfNoEntry: false })
+  if (process.geteuid?.() !== 0 || found?.uid !== 0 || (found.mode & 0o022) !== 0) return
+  say('')
+  say(`${paint.warn('Only root can upload to it.')} For another user: sudo chown USER ${uploadDir}`)
+}
+
 /** How the new app stands, and what to type next. Throws what went wrong with its first release. */
-export function tellRegistered({ say, paint, columns }: Session, app: AppStatus): void {
+export function tellRegistered(session: Session, app: AppStatus): void {
+  const { say, paint, columns } = session
   const { name, deploy, uploadDir } = app
   say('')
   say(`Done! ${paint.name(name)} has been registered with two services.`)
@@ -54,4 +64,5 @@ export function tellRegistered({ say, paint, columns }: Session, app: AppStatus)
     say('')
     say(`Upload the next release to ${uploadDir}, then: dorc switch ${name}`)
   }
+  tellWhoUploads(session, uploadDir)
 }

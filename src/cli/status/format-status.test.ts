@@ -45,6 +45,7 @@ const web: AppStatus = {
   preview: null,
   previewProblem: null,
   uploadDir: '/var/tmp/web',
+  uploadProblem: null,
   active: 'blue',
   generation: 12,
   paused: false,

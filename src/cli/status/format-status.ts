@@ -64,6 +64,7 @@ function remarksOn(app: AppStatus, options: StatusOptions): string[] {
       remarks.push([slot, `outside the sandbox: ${plainText(sandboxExceptions.join(', '))}`])
     }
   }
+  if (app.uploadProblem !== null) remarks.push(['upload', paint.warn(plainText(app.uploadProblem))])
   if (app.nextStep !== null) remarks.push(['next', plainText(app.nextStep)])
   const room = options.columns === null ? Infinity : options.columns - REMARK_INDENT
   return remarks.map(
