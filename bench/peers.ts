@@ -34,7 +34,7 @@ events { worker_connections 19000; }
 http {
   access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600s;
   client_header_timeout 600s;
-  server { listen 127.0.0.1:${port} backlog=4096; root ${join(dir, 'files')}; }
+  server { listen 127.0.0.1:${port} backlog=4096; root ${join(dir, 'files')}; location = /port { return 200 "${port}"; } }
 }
 `
 }

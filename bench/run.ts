@@ -10,6 +10,7 @@ import { startHaproxy, startNginxStream, writeBackendFiles } from './peers.ts'
 import { formatRows, type Row } from './row.ts'
 import { soak } from './soak.ts'
 import { measureStartUp } from './start-up.ts'
+import { measureSwitches } from './switches.ts'
 import { measureTakeIn } from './take-in.ts'
 import { measureTraffic } from './traffic.ts'
 
@@ -25,8 +26,8 @@ const { values } = parseArgs({
 const ports = { listen: 18080, blue: 21435, green: 21436, nginx: 18081, haproxy: 18082, backend: 21435 }
 const relayPorts = { listen: 18083, blue: 21437, green: 21438 }
 const extent = values.quick
-  ? { rounds: 2, seconds: 2, idle: 2_000, startUps: 5, files: 1_000, bytes: 1e8, takeIns: 1 }
-  : { rounds: 5, seconds: 5, idle: 9_500, startUps: 21, files: 10_000, bytes: 1e9, takeIns: 3 }
+  ? { rounds: 2, seconds: 2, idle: 2_000, startUps: 5, switches: 20, files: 1_000, bytes: 1e8, takeIns: 1 }
+  : { rounds: 5, seconds: 5, idle: 9_500, startUps: 21, switches: 200, files: 10_000, bytes: 1e9, takeIns: 3 }
 
 const missing = installPackages()
 if (missing.length > 0) throw new Error(`The bench needs the Debian packages ${missing.join(' ')}`)
@@ -57,7 +58,7 @@ async function measure(): Promise<Row[]> {
   const wants = (part: string): boolean => values.only === undefined || values.only.split(',').includes(part)
   const rows: Row[] = []
   if (wants('start-up')) rows.push(...measureStartUp(DORC, extent.startUps))
-  if (wants('traffic') || wants('idle')) rows.push(...(await measureRunning(wants)))
+  if (['traffic', 'idle', 'switch'].some(wants)) rows.push(...(await measureRunning(wants)))
   if (wants('take-in')) {
     const { files, bytes, takeIns } = extent
     rows.push(...(await measureTakeIn(dir, { files, bytes, rounds: takeIns })))
@@ -76,6 +77,11 @@ async function measureRunning(wants: (part: string) => boolean): Promise<Row[]> 
   if (wants('idle')) {
     rows.push(...(await measureIdle([relay.path, nginx, haproxy], extent.idle)))
     rows.push(...steering.idle, ...(await measureDaemon(steering.daemonPid, 'daemon, one app')))
+  }
+  if (wants('switch')) {
+    const rounds = extent.switches
+    rows.push(...(await measureSwitches('steering', { dir, port: ports.listen, rounds })))
+    rows.push(...(await measureSwitches('relay', { dir, port: relayPorts.listen, rounds })))
   }
   if (wants('traffic'))
     rows.push(...(await measureTraffic([steering.direct, steering.path, relay.path, nginx, haproxy], extent)))
