@@ -44,6 +44,8 @@ export type Problems = Readonly<Record<Slot, Problem | null>>
 /** Without any news, look at the world again after this long; sooner while something is under way. */
 const IDLE_LOOK_MS = 10_000
 const BUSY_LOOK_MS = 1_000
+/** What was seen that lately, with no news since, is as true as what another look would find: neither knows the next moment. */
+const FRESH_MS = 500
 const FIRST_RETRY_MS = 1_000
 const LAST_RETRY_MS = 30_000
 
@@ -67,6 +69,9 @@ export class AppLoop {
   readonly #failures = new Map<Slot, Failure>()
   readonly #listeners = new Set<() => void>()
   #wake: () => void = () => undefined
+  /** When the newest look began, and when something was last reported to have changed. */
+  #lookedAt: MonotonicMs = Number.NEGATIVE_INFINITY
+  #wokenAt: MonotonicMs = Number.NEGATIVE_INFINITY
   #isDirty = true
   #isClosed = false
   #routeProblem: string | null = null
@@ -113,6 +118,7 @@ export class AppLoop {
   /** Looks at the world again soon. */
   wake(): void {
     this.#isDirty = true
+    this.#wokenAt = this.#deps.clock.now()
     this.#wake()
   }
 
@@ -124,8 +130,17 @@ export class AppLoop {
 
   /** Looks at the host now. */
   async look(): Promise<Observation> {
-    this.#observation = await this.#deps.observe(this.#app, this.#problems())
-    return this.#observation
+    const lookedAt = this.#deps.clock.now()
+    const observation = await this.#deps.observe(this.#app, this.#problems())
+    this.#observation = observation
+    this.#lookedAt = lookedAt
+    return observation
+  }
+
+  /** A command looks at the status before it asks for a change: another look would only make clients wait. */
+  #freshObservation(): Observation | null {
+    const isNews = this.#wokenAt >= this.#lookedAt
+    return isNews || this.#deps.clock.now() - this.#lookedAt > FRESH_MS ? null : this.#observation
   }
 
   /**
@@ -136,7 +151,7 @@ export class AppLoop {
     author: Author | null,
     request: (app: App, observation: Observation, now: MonotonicMs) => App,
   ): Promise<App> {
-    const observation = await this.look()
+    const observation = this.#freshObservation() ?? (await this.look())
     const changed = await this.#commit(author, (app) => {
       if (author !== null) refuseStale(app, author)
       return request(app, observation, this.#deps.clock.now())

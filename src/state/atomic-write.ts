@@ -1,8 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { open, rename, unlink } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { DorcError, hasCode } from '../core/errors.ts'
+
+/** The one thing that waits for the disk; all else is done in memory, and a turn through the thread pool costs a switch more than it. */
+const synced = promisify(fsync)
 
 /**
  * Writes a whole file so that after any crash, of the process or the host, the path holds either what it held
@@ -13,31 +26,39 @@ import { DorcError, hasCode } from '../core/errors.ts'
 export async function writeFileAtomic(path: string, text: string, mode: number): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`)
   try {
-    const file = await open(
+    const fd = openSync(
       temporary,
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       mode,
     )
     try {
-      await file.writeFile(text)
-      await file.chmod(mode)
-      await file.sync()
+      writeFileSync(fd, text)
+      fchmodSync(fd, mode)
+      await synced(fd)
     } finally {
-      await file.close()
+      closeSync(fd)
     }
-    await rename(temporary, path)
+    renameSync(temporary, path)
     await syncDirectory(dirname(path))
   } catch (error) {
-    // Best effort: it may never have been made, or be renamed already; what matters is told by `error`.
-    await unlink(temporary).catch(() => undefined)
+    removeIfThere(temporary)
     throw notSaved(path, error)
+  }
+}
+
+/** As far as it goes: what matters is told by the failure that made this needed. */
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // On a file system that became read-only, say. The next start sweeps it up.
   }
 }
 
 /** Removes a file durably; one that is not there is removed already. Throws STATE_NOT_SAVED. */
 export async function removeFileDurably(path: string): Promise<void> {
   try {
-    await unlink(path)
+    unlinkSync(path)
     await syncDirectory(dirname(path))
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw notSaved(path, error)
@@ -46,11 +67,11 @@ export async function removeFileDurably(path: string): Promise<void> {
 
 /** A new name is durable only after fsync of its directory (fsync(2)). */
 async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    await directory.sync()
+    await synced(fd)
   } finally {
-    await directory.close()
+    closeSync(fd)
   }
 }
 
