@@ -16,9 +16,14 @@ export function programArgv(program: Program): [string, ...string[]] {
   return [process.execPath, ...runtimeOptions[program], fileURLToPath(url)]
 }
 
-/** A daemon that mostly waits needs no room for a fast-growing heap: it is 10 MB smaller with a small nursery. */
+/**
+ * A daemon that mostly waits needs no room for a fast-growing heap, and no optimising compiler that works beside it: measured
+ * with one app, 75 MB of memory instead of 96.
+ */
+const FRUGAL = ['--max-semi-space-size=1', '--optimize-for-size', '--no-opt', '--v8-pool-size=1']
+
 export const runtimeOptions: Readonly<Record<Program, readonly string[]>> = {
-  dorcd: ['--max-semi-space-size=1'],
+  dorcd: FRUGAL,
   'dorc-relay': [],
   'dorc-copier': [],
   'dorc-keeper': ['--max-semi-space-size=1'],
