@@ -16,6 +16,10 @@ const PROGRAM_BY_PACKAGE: Readonly<Record<string, string>> = {
   strace: '/usr/bin/strace',
   expect: '/usr/bin/expect',
   python3: '/usr/bin/python3',
+  'python3-websockets': '/usr/lib/python3/dist-packages/websockets/__init__.py',
+  gunicorn: '/usr/bin/gunicorn',
+  postgresql: '/usr/bin/pg_ctlcluster',
+  tcc: '/usr/bin/tcc',
   iproute2: '/usr/bin/ip',
 }
 

@@ -211,7 +211,12 @@ async function* received(socket: Socket): AsyncGenerator<Buffer> {
   }
 }
 
+/** `.` and `..` mean something else in a path, however they are written (url.spec.whatwg.org, double-dot segments). */
 function appPath(name: string, ...rest: string[]): string {
+  if (name === '' || name === '.' || name === '..')
+    throw new DorcError('APP_UNKNOWN', `There is no app "${name}"`, {
+      hint: 'See which there are: dorc status',
+    })
   return ['/v1/apps', encodeURIComponent(name), ...rest].join('/')
 }
 

@@ -94,6 +94,8 @@ export interface CheckReport {
   /** Ports of slots that nobody uses, outside the ephemeral range; for the wizard to propose. */
   readonly freePorts: readonly number[]
   readonly problems: readonly {
+    /** Of the file's text; null: the file as a whole. */
+    readonly line: number | null
     readonly key: string | null
     readonly message: string
     readonly hint: string | null
@@ -201,6 +203,8 @@ export type ProgressLine =
       readonly ok: boolean
       readonly message: string
       readonly error: ErrorBody['error'] | null
+      /** That it was about; what is active may have changed again since. null: about none. */
+      readonly slot: Slot | null
       readonly app: AppStatus
     }
 

@@ -84,7 +84,11 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
     close: (app, command, caller) =>
       closeConnections({ dataPlane: adapters.dataPlane, chronicle }, registry.loop(app), command, caller),
     logs: (app, slot, options, caller) => logs(registry.loop(app), slot, options, { caller, deps }),
-    events: (app, options, caller) => events(journal, app, options, caller.signal),
+    events: (app, options, caller) => {
+      // An app that was removed has a history, and one that never was has not.
+      if (app !== null && [...journal.read({ app, lines: 1 })].length === 0) registry.loop(app)
+      return events(journal, app, options, caller.signal)
+    },
   }
 }
 
@@ -193,7 +197,7 @@ async function reload(
 function refuseWithoutReload({ name, slots }: App, slot: Slot): void {
   if (slots[slot]?.definition.reload !== null) return
   throw new DorcError('RELOAD_UNDEFINED', `Cannot reload "${name}": ${slot} runs without a reload command`, {
-    hint: `Give it one, such as reload = "/bin/kill -HUP $MAINPID", or: dorc restart ${name}`,
+    hint: `Give it one, such as reload = "/bin/sh -c 'kill -HUP $MAINPID'", or: dorc restart ${name}`,
   })
 }
 

@@ -46,7 +46,7 @@ export async function* deploy(
   yield { kind: 'taken-in', release: release.number, files: release.files, bytes: release.bytes }
   if (id === null && isShown(loop.app, release.number)) {
     const message = `Nothing to do: release ${release.number} with the same content is live in ${loop.app.activeSlot} already`
-    yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+    yield { kind: 'done', ok: true, message, error: null, slot: null, app: await deps.status(loop) }
   } else if (id === null && command.switch) {
     yield* switchSlot(deps, loop, { to: null, force: false }, { ...caller, ifMatch: null })
   } else if (id === null || command.wait === 'no') {
@@ -55,7 +55,7 @@ export async function* deploy(
       id === null
         ? `Nothing to do: release ${release.number} with the same content is in ${slot} already`
         : `Deploy ${id} of release ${release.number} is under way`
-    yield { kind: 'done', ok: true, message, error: null, app: await deps.status(loop) }
+    yield { kind: 'done', ok: true, message, error: null, slot: null, app: await deps.status(loop) }
   } else {
     yield* followDeploy(deps, loop, id, { wait: command.wait, signal: caller.signal })
   }

@@ -105,21 +105,22 @@ async function doneLine(
   { status }: FollowOptions,
 ): Promise<ProgressLine> {
   const app = await status()
+  const { slot } = deploy
   if (deploy.state === 'failed' || deploy.state === 'rolled-back') {
     const what = deploy.state === 'failed' ? 'failed' : 'took itself back'
     const error = new DorcError(deploy.code, `Release ${deploy.release} ${what}: ${deploy.reason}`, {
       hint: app.nextStep ?? `See: dorc status ${app.name}`,
     })
-    return { kind: 'done', ok: false, message: error.message, error: errorBody(error).error, app }
+    return { kind: 'done', ok: false, message: error.message, error: errorBody(error).error, slot, app }
   }
   if (receipt !== null && reachedWrongSlot(receipt)) {
     const message = `New connections of "${app.name}" reach ${receipt.reached}, not ${receipt.to}`
     const error = new DorcError('DATA_PLANE_FAILED', message, {
       hint: `See what carries them: dorc status ${app.name}`,
     })
-    return { kind: 'done', ok: false, message, error: errorBody(error).error, app }
+    return { kind: 'done', ok: false, message, error: errorBody(error).error, slot, app }
   }
-  return { kind: 'done', ok: true, message: successOf(deploy), error: null, app }
+  return { kind: 'done', ok: true, message: successOf(deploy), error: null, slot, app }
 }
 
 function successOf({ state, kind, release, slot }: Deploy): string {
@@ -140,7 +141,7 @@ function replacedBy({ next, deploy }: App, id: number): string {
 async function superseded(loop: AppLoop, id: number, { status }: FollowOptions): Promise<ProgressLine> {
   const message = loop.app.removal === null ? replacedBy(loop.app, id) : 'The app is being removed'
   const error = new DorcError('SUPERSEDED', message, { hint: `See: dorc events ${loop.app.name}` })
-  return { kind: 'done', ok: false, message, error: errorBody(error).error, app: await status() }
+  return { kind: 'done', ok: false, message, error: errorBody(error).error, slot: null, app: await status() }
 }
 
 /** The loop's next change or look, or the abort. To be called before the state is read, so that no change falls between the two. */

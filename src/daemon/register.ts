@@ -166,12 +166,12 @@ export async function checkReport(
 ): Promise<CheckReport['problems']> {
   const { name, toml } = request
   const checked = checkAppFile({ name, toml, fileName: appFile(deps, name), paths: deps.paths })
-  if (!checked.ok) return checked.problems.map(({ key, message }) => ({ key, message, hint: null }))
+  if (!checked.ok) return checked.problems.map((problem) => ({ ...problem, hint: null }))
   try {
     await checkDefinition(request, registry, deps)
     return []
   } catch (error) {
     if (!(error instanceof DorcError)) throw error
-    return [{ key: null, message: error.message, hint: error.hint }]
+    return [{ line: null, key: null, message: error.message, hint: error.hint }]
   }
 }

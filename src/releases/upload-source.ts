@@ -19,9 +19,8 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
   try {
     return uploader === null ? openOwnersDirectory(sourcePath) : openAs(sourcePath, uploader)
   } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) {
-      throw uploadMissing(sourcePath)
-    }
+    if (hasCode(error, 'ENOTDIR')) throw notADirectory(sourcePath)
+    if (hasCode(error, 'ENOENT')) throw uploadMissing(sourcePath)
     if (hasCode(error, 'EACCES')) throw unreadable(sourcePath, error)
     if (!hasCode(error, 'ELOOP')) throw error
     throw new DorcError('PATH_INVALID', `"${sourcePath}" has a symbolic link in it`, {
@@ -33,7 +32,13 @@ export function openUpload(sourcePath: string, uploader: Uploader | null): Uploa
 
 export function uploadMissing(path: string): DorcError {
   return new DorcError('UPLOAD_MISSING', `There is no directory "${path}"`, {
-    hint: `Make it and upload into it: mkdir -p ${path}`,
+    hint: `Look at the path, or make the directory and upload into it`,
+  })
+}
+
+function notADirectory(path: string): DorcError {
+  return new DorcError('UPLOAD_MISSING', `"${path}" is not a directory`, {
+    hint: 'A release is a directory: give the one that holds what the app needs',
   })
 }
 

@@ -46,6 +46,43 @@ describe('the story of an app on the command line', () => {
     assert.equal(await answerOn(listen), 'one')
   })
 
+  test('what is wrong with a flag is told by its name, and with a file by its line', async () => {
+    const flags = ['--upload-dir', await dorc.release('other', 'other'), '--yes']
+    const bad = [
+      [['--listen', '0', '--executable', 'bin/serve'], 2, /Cannot register "other": --listen must/],
+      [
+        ['--listen', '18099', '--executable', 'bin/nope'],
+        1,
+        /The executable "bin\/nope" is not in the upload/,
+      ],
+      [['--listen', '18099', '--executable', '../serve'], 2, /--executable must be a path/],
+    ] as const
+    for (const [words, wanted, message] of bad) {
+      const { status: exit, stderr } = await dorc.run('register', 'other', ...words, ...flags)
+      assert.deepEqual([exit, message.test(stderr)], [wanted, true], stderr)
+    }
+    const path = join(dorc.root, 'other.toml')
+    await writeFile(path, '# mine\nlistn = "8080"\n')
+    const { status: exit, stderr } = await dorc.run('register', '--from', path)
+    assert.equal(exit, 2)
+    assert.match(
+      stderr,
+      /"[^"]*\/other\.toml" is not a valid definition: line 2: listn .* did you mean "listen"/,
+    )
+    assert.equal((await dorc.run('status', 'other')).status, 4)
+  })
+
+  test('a path part instead of a name, and a name that never was, are no apps', async () => {
+    for (const words of [
+      ['remove', '..', '--yes'],
+      ['status', '.'],
+      ['events', 'nope'],
+    ]) {
+      const { status: exit, stderr } = await dorc.run(...words)
+      assert.deepEqual([exit, /There is no app/.test(stderr)], [4, true], stderr)
+    }
+  })
+
   test('a name that is taken is refused, and nothing changes', async () => {
     const { generation } = await status()
     const { status: exit, stderr } = await dorc.run(

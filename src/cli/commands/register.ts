@@ -10,12 +10,15 @@ export const registerCommand = buildCommand({
     flags: {
       from: textFlag('Take the definition from this file (of the original dorc, too)', 'FILE.toml'),
       listen: textFlag('Where the world connects: 8080, 127.0.0.1:8080, [::]:8080', 'ADDRESS'),
-      uploadDir: textFlag('Where releases are uploaded to (default: /var/tmp/APP)', 'DIR'),
+      uploadDir: textFlag(
+        'Where releases are uploaded to, absolute or from here (default: /var/tmp/APP)',
+        'DIR',
+      ),
       executable: textFlag('What to run, inside the release', 'FILE'),
       bluePort: portFlag('Port of the blue slot (default: a free one)'),
       greenPort: portFlag('Port of the green slot (default: a free one)'),
-      blueDir: textFlag('Working directory of the blue slot', 'DIR'),
-      greenDir: textFlag('Working directory of the green slot', 'DIR'),
+      blueDir: textFlag('Working directory of the blue slot, absolute or from here', 'DIR'),
+      greenDir: textFlag('Working directory of the green slot, absolute or from here', 'DIR'),
       start: textFlag('Command that starts a slot; {port} and the like are filled in', 'COMMAND'),
       stop: textFlag('Command that stops a slot (default: SIGTERM to its processes)', 'COMMAND'),
       reload: textFlag('Command that makes a slot read its configuration again', 'COMMAND'),

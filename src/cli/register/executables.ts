@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { extname, join, relative } from 'node:path'
 import { hasCode } from '../../core/errors.ts'
@@ -28,13 +28,9 @@ export async function guessExecutable(uploadDir: string, app: string): Promise<s
 export async function executableProblem(uploadDir: string, executable: string): Promise<string | null> {
   if ((await namesIn(uploadDir)).length === 0) return null
   const path = join(uploadDir, executable)
-  try {
-    const found = await stat(path)
-    if (!found.isFile()) return `"${path}" is not a file`
-  } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return `"${path}" does not exist`
-    throw error
-  }
+  const found = await statOf(path)
+  if (found === null) return `"${path}" does not exist`
+  if (!found.isFile()) return `"${path}" is not a file`
   if ((await isExecutable(path)) || defaultStart(executable, false) !== DEFAULT_START) return null
   return `"${path}" is not executable: chmod +x ${path}`
 }
@@ -80,8 +76,18 @@ async function namesIn(directory: string) {
   }
 }
 
-/** By its mode: what root may execute says nothing about the app's user. */
+async function statOf(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'].some((code) => hasCode(error, code)))
+      return null
+    throw error
+  }
+}
+
+/** By its mode: what root may execute says nothing about the app's user. False for what is not there: the daemon tells of that. */
 async function isExecutable(path: string): Promise<boolean> {
-  const { mode } = await stat(path)
+  const mode = (await statOf(path))?.mode ?? 0
   return (mode & (constants.S_IXUSR | constants.S_IXGRP | constants.S_IXOTH)) !== 0
 }

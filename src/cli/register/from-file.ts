@@ -4,10 +4,13 @@ import type { RegisterRequest } from '../../api/protocol.ts'
 import { DorcError } from '../../core/errors.ts'
 import type { Paths } from '../../platform/paths.ts'
 import { appToml } from './app-toml.ts'
+import type { Source } from './refuse-problems.ts'
 import { originalAnswers } from './original.ts'
 
 export interface FromFile {
   readonly request: RegisterRequest
+  /** null: made of an original's file, whose lines are others. */
+  readonly source: Source | null
   /** An original's file that lies where ours is to lie: out of the way while `register` runs, for good if it succeeds. */
   readonly inTheWay: string | null
 }
@@ -16,11 +19,13 @@ export interface FromFile {
 export async function readDefinition(path: string, app: string | undefined, paths: Paths): Promise<FromFile> {
   const toml = await readToml(path)
   const original = originalAnswers(toml)
-  if (original === null) return { request: { name: app ?? nameOf(path), toml }, inTheWay: null }
+  if (original === null)
+    return { request: { name: app ?? nameOf(path), toml }, source: { kind: 'file', path }, inTheWay: null }
   const answers = { ...original, name: app ?? original.name }
   const isInTheWay = resolve(path) === join(paths.appFiles, `${answers.name}.toml`)
   return {
     request: { name: answers.name, toml: appToml(answers, paths) },
+    source: null,
     inTheWay: isInTheWay ? resolve(path) : null,
   }
 }
@@ -44,6 +49,9 @@ async function readToml(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    throw new DorcError('PATH_INVALID', `Cannot read "${path}"`, { cause: error })
+    throw new DorcError('PATH_INVALID', `Cannot read "${path}"`, {
+      cause: error,
+      hint: 'Give the path of a definition, as in docs/configuration.md, or leave --from away and be asked',
+    })
   }
 }

@@ -7,6 +7,7 @@ import { appToml } from '../register/app-toml.ts'
 import { Draft } from '../register/draft.ts'
 import { type FromFile, readDefinition, withoutOriginal } from '../register/from-file.ts'
 import { type AnswerFlags, givenBy, refuseMissing, withDefaults } from '../register/given.ts'
+import { refuseProblems } from '../register/refuse-problems.ts'
 import { tellRegistered, waitUntilUp } from '../register/wait-until-up.ts'
 import { type CommonFlags, openSession, type Session } from '../session.ts'
 
@@ -23,7 +24,8 @@ export async function register(flags: RegisterFlags, app?: string): Promise<void
     session.say('Nothing changed')
     return
   }
-  const { request, inTheWay } = wanted
+  const { request, source, inTheWay } = wanted
+  if (source !== null) await refuseProblems(session.daemon, request, source)
   const accepted = await withoutOriginal(inTheWay, () => session.daemon.register(request))
   const up = await waitUntilUp(session, request.name)
   if (session.isJson) session.document({ ...accepted, app: up })
@@ -43,7 +45,9 @@ async function wantedBy(
   const draft = await Draft.open(session.daemon, session.paths, given)
   const answers = mayAsk ? await ask(session, draft) : await withDefaults(draft)
   const request = { name: answers.name, toml: appToml(answers, session.paths) }
-  return mayAsk && !(await isWanted(session, request)) ? null : { request, inTheWay: null }
+  return mayAsk && !(await isWanted(session, request))
+    ? null
+    : { request, source: { kind: 'flags' }, inTheWay: null }
 }
 
 async function ask({ paint, say }: Session, draft: Draft): Promise<Answers> {

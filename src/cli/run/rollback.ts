@@ -13,6 +13,6 @@ export async function rollback(flags: RollbackFlags, app: string, release?: numb
   await followProgress(session, {
     app,
     open: (signal) => session.daemon.rollback(app, command, seen, signal),
-    onDone: ({ app: after }) => tellSwitch(session, after),
+    onDone: (done) => tellSwitch(session, done),
   })
 }

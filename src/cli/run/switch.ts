@@ -1,6 +1,5 @@
-import type { AppStatus } from '../../api/protocol.ts'
 import { otherSlot, type Slot } from '../../core/app.ts'
-import { followProgress } from '../progress/follow-progress.ts'
+import { type Done, followProgress } from '../progress/follow-progress.ts'
 import { counted } from '../quantity.ts'
 import { type CommonFlags, openSession, type Session } from '../session.ts'
 
@@ -16,12 +15,14 @@ export async function switchSlot(flags: SwitchFlags, app: string): Promise<void>
   await followProgress(session, {
     app,
     open: (signal) => session.daemon.switch(app, command, seen, signal),
-    onDone: ({ app: after }) => tellSwitch(session, after),
+    onDone: (done) => tellSwitch(session, done),
   })
 }
 
 /** From where to where new connections go now, and who is still on the slot that was left. */
-export function tellSwitch({ say, paint }: Session, { name, active, slots, deploy }: AppStatus): void {
+export function tellSwitch({ say, paint }: Session, { slot, app }: Done): void {
+  const { name, slots, deploy } = app
+  const active = slot ?? app.active
   const left = otherSlot(active)
   const describe = (slot: Slot): string => {
     const { release } = slots[slot]
