@@ -35,6 +35,8 @@ export interface App {
   readonly lastDeployId: number
   /** Releases that took themselves back; never picked again unless forced. */
   readonly bad: readonly ReleaseNumber[]
+  /** Releases that have been live: watched for a whole bake, or the first of all. */
+  readonly proven: readonly ReleaseNumber[]
   readonly removal: { readonly purge: boolean } | null
 }
 

@@ -220,6 +220,19 @@ test('while a release bakes the slot that it would go back to cannot be stopped 
   }
 })
 
+test('a release that was not watched to the end is watched again when it is switched to again', () => {
+  const live = appWith({ state: 'live' })
+  const switched = requestSwitch(live, { to: null, force: false, requestedAt }, seen(), now)
+  const unproven = decide(switched, seen({}, 'green'), now)
+  assert.equal(unproven.deploy?.state, 'baking')
+  const after = decide(unproven, seen({}, 'green'), now + definition.bakeMs)
+  assert.deepEqual([after.deploy?.state, after.proven], ['live', [2]])
+  const proven = decide({ ...switched, proven: [2] }, seen({}, 'green'), now)
+  assert.equal(proven.deploy?.state, 'live')
+  const forced = requestSwitch(live, { to: null, force: true, requestedAt }, seen(), now)
+  assert.equal(decide(forced, seen({}, 'green'), now).deploy?.state, 'live')
+})
+
 test('a switch back during the bake is told as that, not as another deploy', () => {
   const before = appWith({ state: 'baking', until: now + 9, restartsBefore: 0 }, { activeSlot: 'green' })
   const after = requestSwitch(before, { to: null, force: false, requestedAt }, seen({}, 'green'), now)

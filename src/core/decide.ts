@@ -1,5 +1,5 @@
 import { type App, type Deploy, type MonotonicMs, type Observed, otherSlot } from './app.ts'
-import { beginNext, fail, isForcedSwitch, prepare, rollBack, switchTo, withPhase } from './deploy.ts'
+import { beginNext, fail, goLive, isForcedSwitch, prepare, rollBack, switchTo, withPhase } from './deploy.ts'
 import { isHealthy, isPassing } from './health.ts'
 
 /** After so many crashes a release that is being prepared has failed; the supervisor goes on trying for longer. */
@@ -80,7 +80,7 @@ function decideReady(app: App, deploy: Of<'ready'>, observed: Observed, now: Mon
     return withPhase(app, deploy, { state: 'preparing', until: now + deployTimeoutMs })
   }
   // The first release of an app has nobody to take traffic from: it is live by itself.
-  if (deploy.slot === app.activeSlot) return withPhase(app, deploy, { state: 'live' })
+  if (deploy.slot === app.activeSlot) return goLive(app, deploy)
   return deploy.switchWhenReady ? switchTo(app, deploy, now) : app
 }
 
@@ -88,8 +88,9 @@ function decideSwitching(app: App, deploy: Of<'switching'>, observed: Observed, 
   const slot = observed.slots[deploy.slot]
   const isSteered = observed.route?.target?.slot === deploy.slot
   if (isSteered && (isForcedSwitch(deploy) || isPassing(slot, app.slots[deploy.slot]))) {
-    const mayBake = deploy.kind !== 'switch' && app.definition.bakeMs > 0
-    if (!mayBake) return withPhase(app, deploy, { state: 'live' })
+    if (isForcedSwitch(deploy)) return withPhase(app, deploy, { state: 'live' })
+    const isProven = app.proven.includes(deploy.release)
+    if (isProven || app.definition.bakeMs === 0) return goLive(app, deploy)
     const until = now + app.definition.bakeMs
     return withPhase(app, deploy, { state: 'baking', until, restartsBefore: slot.restarts })
   }
@@ -100,7 +101,7 @@ function decideSwitching(app: App, deploy: Of<'switching'>, observed: Observed, 
 
 function decideBaking(app: App, deploy: Of<'baking'>, observed: Observed, now: MonotonicMs): App {
   const trouble = bakeTrouble(deploy, observed)
-  if (trouble === null) return now < deploy.until ? app : withPhase(app, deploy, { state: 'live' })
+  if (trouble === null) return now < deploy.until ? app : goLive(app, deploy)
   const back = observed.slots[otherSlot(deploy.slot)]
   const canGoBack = back.unit === 'active' && back.health.state !== 'failing'
   if (canGoBack) return rollBack(app, deploy, trouble, 'rolled-back')

@@ -55,9 +55,7 @@ export function rollBack(app: App, deploy: Deploy, problem: Problem, outcome: 'f
     withPhase(app, deploy, { state: outcome, code: problem.code, reason }),
     otherSlot(deploy.slot),
   )
-  return outcome === 'rolled-back' && deploy.kind !== 'switch'
-    ? { ...back, bad: withBad(app.bad, deploy.release) }
-    : back
+  return outcome === 'rolled-back' ? { ...back, bad: withNewest(app.bad, deploy.release) } : back
 }
 
 /** `stop`: a process that cannot stay up is not left to crash for ever; otherwise the slot is kept for inspection. */
@@ -67,6 +65,13 @@ export function fail(app: App, deploy: Deploy, problem: Problem, then: 'keep' | 
   if (then === 'keep' || intent === null || deploy.slot === app.activeSlot) return failed
   const stopped: SlotIntent = { ...intent, run: 'stopped' }
   return { ...failed, generation: app.generation + 1, slots: { ...app.slots, [deploy.slot]: stopped } }
+}
+
+/** It has held out as long as it had to: from here on a switch to it needs no watching. */
+export function goLive(app: App, deploy: Deploy): App {
+  const proven = withNewest(app.proven, deploy.release)
+  const bad = app.bad.filter((release) => release !== deploy.release)
+  return withPhase({ ...app, proven, bad }, deploy, { state: 'live' })
 }
 
 export function withPhase(app: App, deploy: Deploy, phase: DeployPhase): App {
@@ -94,7 +99,7 @@ function requestOf({ id, kind, release, switchWhenReady, force, requestedAt }: D
   return { id, kind, release, switchWhenReady, force, requestedAt }
 }
 
-/** The newest hundred: the file stays small however many releases fail. */
-function withBad(bad: readonly ReleaseNumber[], release: ReleaseNumber): readonly ReleaseNumber[] {
-  return bad.includes(release) ? bad : [...bad, release].slice(-100)
+/** The newest hundred: the file stays small however many releases there are. */
+function withNewest(known: readonly ReleaseNumber[], release: ReleaseNumber): readonly ReleaseNumber[] {
+  return known.includes(release) ? known : [...known, release].slice(-100)
 }

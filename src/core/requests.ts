@@ -32,6 +32,7 @@ export function newApp(name: string, definition: Definition): App {
     next: null,
     lastDeployId: 0,
     bad: [],
+    proven: [],
     removal: null,
   }
 }

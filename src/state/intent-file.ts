@@ -100,6 +100,8 @@ const app = z.strictObject({
   next: z.strictObject(request).nullable(),
   lastDeployId: z.int().nonnegative(),
   bad: z.array(release),
+  // A file without it is of an older dorc: what was proven then is watched once more.
+  proven: z.array(release).default([]),
   removal: z.strictObject({ purge: z.boolean() }).nullable(),
 }) satisfies z.ZodType<App>
 
