@@ -26,3 +26,5 @@ export type DaemonEventType =
   | 'receipt'
   | 'wrong-slot'
   | 'connections-closed'
+  | 'steering-lost'
+  | 'steering-restored'

@@ -52,6 +52,7 @@ export async function startDaemon(deps: DaemonDeps, options: DaemonOptions): Pro
   const registry = opened.adopt(new Registry(registryDeps), (open) => open.close())
   adapters.supervisor.onChange((app) => wake(registry, app))
   adapters.prober.onChange((app) => wake(registry, app))
+  adapters.dataPlane.onIncident((incident) => chronicle.record(null, { ...incident, deploy: null }, null))
   await registry.open()
   const actions = createActions({ registry, deps: registryDeps, journal, version: options.version })
   const { groupId } = options

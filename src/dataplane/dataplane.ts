@@ -24,6 +24,18 @@ export interface DataPlane extends AsyncDisposable {
   connections(app: string): Promise<readonly Connection[]>
   /** Resets these connections at both ends and says how many of them it found alive. Throws DATA_PLANE_FAILED. */
   closeConnections(app: string, ids: readonly string[]): Promise<number>
+  /** Has `listener` called when something took the plane's fast way from it, or gave it back. Never throws. */
+  onIncident(listener: IncidentListener): void
+}
+
+export type IncidentListener = (incident: PlaneIncident) => void
+
+/** What happened to the plane itself, whatever the app. */
+export interface PlaneIncident {
+  /** Lost: the relay carries everything. Restored: it was lost, or damaged, and is whole again. */
+  readonly type: 'steering-lost' | 'steering-restored'
+  /** What and why, as a sentence. */
+  readonly message: string
 }
 
 /** A connection of a client with a slot. */

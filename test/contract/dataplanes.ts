@@ -8,7 +8,7 @@ import { createSteeringPlane } from '../../src/dataplane/steering/steering-plane
 import { EmbeddedHost } from '../../src/dataplane/relay/embedded-host.ts'
 import { EmbeddedListeners } from '../../src/dataplane/relay/embedded-listeners.ts'
 import { createRelayPlane, type RelayPlane } from '../../src/dataplane/relay/relay-plane.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import type { Logger } from '../../src/platform/log.ts'
 
 /** A data plane with its processes, ended with the test. */
@@ -96,11 +96,13 @@ export async function openRelay(t: TestContext, wrapper: readonly string[] = [])
 }
 
 /** Over a relay that a test can reach, too: whatever is not steered is carried there. */
-export async function openSteering(t: TestContext): Promise<PlaneUnderTest> {
+export async function openSteering(
+  t: TestContext,
+  { pins = null, clock = systemClock }: { pins?: string | null; clock?: Clock } = {},
+): Promise<PlaneUnderTest> {
   const relay = await openRelay(t)
   const { log } = relay
-  const make = (): DataPlane =>
-    createSteeringPlane({ relay: relay.plane, pins: null, slotProcesses, log, clock: systemClock })
+  const make = (): DataPlane => createSteeringPlane({ relay: relay.plane, pins, slotProcesses, log, clock })
   let plane = make()
   t.after(() => plane[Symbol.asyncDispose]())
   return {

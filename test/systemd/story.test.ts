@@ -206,7 +206,7 @@ test('a daemon that is stopped, or killed 20 times, is noticed by no client', as
   await machine.until('the daemon is back', async () => (await machine.run([DORC, 'status'])).status === 0)
 })
 
-test('pins that somebody deletes are put back, and nobody notices', async () => {
+test('pins that somebody deletes are put back, no client notices, and the journal tells', async () => {
   const load = abResult(ab(8081, 20_000))
   await machine.must(['sh', '-c', 'cd /run/dorc/bpf && rm link addresses sockets guards births meta'])
   await machine.until(
@@ -217,6 +217,7 @@ test('pins that somebody deletes are put back, and nobody notices', async () => 
   await machine.until('it is told', async () =>
     (await machine.must(['journalctl', '-u', 'dorcd', '-o', 'cat'])).includes('steering is back'),
   )
+  assert.match(await dorc('events', '-n', '100'), /steering-restored.*before: the pin "link" is gone/)
   assert.deepEqual(await planeOf('site'), ['steering', null])
 })
 

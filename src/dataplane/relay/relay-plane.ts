@@ -118,6 +118,11 @@ class RelayDataPlane implements RelayPlane {
     return await this.#exclusively(() => Promise.resolve([...this.#routes.values()]))
   }
 
+  /** The relay is the way that is left when others are lost. */
+  onIncident(): void {
+    return undefined
+  }
+
   onArrival(listener: (app: string) => void): void {
     this.#arrivalListeners.push(listener)
     for (const link of this.#links.values()) this.#watch(link)

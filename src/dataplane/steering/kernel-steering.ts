@@ -1,6 +1,7 @@
 import { describeError } from '../../core/errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Logger } from '../../platform/log.ts'
+import type { IncidentListener, PlaneIncident } from '../dataplane.ts'
 import { tryKernel } from './availability.ts'
 import { closeKernel, damageOf, type Kernel } from './kernel.ts'
 import type { MapFds } from './program.ts'
@@ -26,6 +27,7 @@ export class KernelSteering implements Disposable {
   #table: SteeringTable | null = null
   #reason: string | null = null
   #restored = 0
+  readonly #incidentListeners: IncidentListener[] = []
   #cancel: () => void = () => undefined
 
   constructor(options: KernelSteeringOptions) {
@@ -46,6 +48,10 @@ export class KernelSteering implements Disposable {
   /** Why this host does not steer, in one line. */
   get reason(): string | null {
     return this.#reason
+  }
+
+  onIncident(listener: IncidentListener): void {
+    this.#incidentListeners.push(listener)
   }
 
   /** What is pinned stays in force. */
@@ -70,13 +76,24 @@ export class KernelSteering implements Disposable {
     this.#kernel = null
     this.#open()
     if (this.#kernel === null) {
-      if (before !== null) log.error('steering is lost', { damage, reason: this.#reason })
+      if (before !== null) {
+        log.error('steering is lost', { damage, reason: this.#reason })
+        this.#tell({
+          type: 'steering-lost',
+          message: `The relay carries: ${damage}, and ${this.#reason ?? 'nobody knows why'}`,
+        })
+      }
     } else {
       fill()
       log.warn('steering is back', { damage, times: ++this.#restored })
+      this.#tell({ type: 'steering-restored', message: `The kernel steers again; before: ${damage}` })
     }
     // Only now: until its successor was filled it may have steered on.
     if (before !== null) closeKernel(before)
+  }
+
+  #tell(incident: PlaneIncident): void {
+    for (const listener of this.#incidentListeners) listener(incident)
   }
 
   #open(): void {

@@ -37,10 +37,11 @@ export function countSteered({ port }: ListenAddress, pids: PidsBySlot): Record<
   return counts
 }
 
+/** Without maps, which a kernel that no longer steers has not, nobody knows their age. */
 export function steeredConnections(
   { port }: ListenAddress,
   pids: PidsBySlot,
-  { maps, now }: { maps: MapFds; now: number },
+  { maps, now }: { maps: MapFds | null; now: number },
 ): Connection[] {
   const owners = ownersOf(pids)
   const commands = new Map<number, string>()
@@ -52,7 +53,7 @@ export function steeredConnections(
   return tcpConnections(port).flatMap((one) => {
     const owner = owners.get(one.inode)
     if (owner === undefined) return []
-    const bornAt = birthOf(one, maps)
+    const bornAt = maps === null ? null : birthOf(one, maps)
     return [
       {
         id: idOf(one),

@@ -3,7 +3,15 @@ import { formatListen } from '../../core/definition.ts'
 import { describeError } from '../../core/errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Logger } from '../../platform/log.ts'
-import type { Connection, DataPlane, PlaneReport, Route, RouteReport, SlotProcesses } from '../dataplane.ts'
+import type {
+  Connection,
+  DataPlane,
+  IncidentListener,
+  PlaneReport,
+  Route,
+  RouteReport,
+  SlotProcesses,
+} from '../dataplane.ts'
 import type { RelayPlane } from '../relay/relay-plane.ts'
 import { type AppListener, withAppListener } from './app-listener.ts'
 import { KernelSteering } from './kernel-steering.ts'
@@ -99,7 +107,7 @@ class SteeringPlane implements DataPlane {
     const relayed = await this.#options.relay.connections(app)
     const { maps } = this.#kernel
     const route = this.#known.get(app)?.route
-    if (route === undefined || maps === null || !hasConnections(route.listen)) return relayed
+    if (route === undefined || !hasConnections(route.listen)) return relayed
     const pids = await this.#pidsOfBoth(app)
     const now = this.#options.clock.now()
     return [...steeredConnections(route.listen, pids, { maps, now }), ...relayed]
@@ -108,8 +116,12 @@ class SteeringPlane implements DataPlane {
   async closeConnections(app: string, ids: readonly string[]): Promise<number> {
     const relayed = await this.#options.relay.closeConnections(app, ids)
     const route = this.#known.get(app)?.route
-    if (route === undefined || this.#kernel.table === null) return relayed
+    if (route === undefined || !hasConnections(route.listen)) return relayed
     return relayed + closeSteered(route.listen, await this.#pidsOfBoth(app), new Set(ids))
+  }
+
+  onIncident(listener: IncidentListener): void {
+    this.#kernel.onIncident(listener)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,10 +201,12 @@ class SteeringPlane implements DataPlane {
   }
 
   async #withSteering(report: RouteReport): Promise<RouteReport> {
+    const isLost = this.#kernel.table === null
     const outcome = this.#known.get(report.app)?.outcome ?? null
-    const via = outcome !== null && outcome.cookie !== null ? 'steering' : 'relay'
-    const reason = this.#kernel.reason ?? outcome?.reason ?? null
-    if (this.#kernel.table === null || !hasConnections(report.listen)) return { ...report, via, reason }
+    const via = !isLost && outcome !== null && outcome.cookie !== null ? 'steering' : 'relay'
+    const reason = isLost ? this.#kernel.reason : (outcome?.reason ?? null)
+    // Connections that were steered outlive the steering.
+    if (!hasConnections(report.listen)) return { ...report, via, reason }
     const steered = countSteered(report.listen, await this.#pidsOfBoth(report.app))
     const connections = { ...report.connections }
     for (const slot of SLOTS) connections[slot] += steered[slot]
