@@ -4,12 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { installPackages } from '../scripts/debian-packages.ts'
 
-/** `npm test`: sets up what the tiers need, runs them all, and says which it could not run and why. */
+/**
+ * `npm test`: sets up what the tiers need, runs them all, and says which it could not run and why. `npm run test:long`
+ * runs the one that takes too long for every day.
+ */
 interface Tier {
   readonly name: string
   readonly files: string
   readonly concurrency: number
   readonly needsRoot: boolean
+  /** Runs only when it is named. */
+  readonly isOnDemand?: boolean
 }
 
 const tiers: readonly Tier[] = [
@@ -21,6 +26,7 @@ const tiers: readonly Tier[] = [
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, needsRoot: false },
   { name: 'kernel', files: 'test/kernel/**/*.test.ts', concurrency: 1, needsRoot: true },
   { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 1, needsRoot: true },
+  { name: 'long', files: 'test/long/**/*.test.ts', concurrency: 1, needsRoot: true, isOnDemand: true },
 ]
 
 interface Result {
@@ -46,7 +52,7 @@ if (built.status !== 0) process.exit(1)
 
 const results: Result[] = []
 for (const tier of tiers) {
-  if (only.length > 0 && !only.includes(tier.name)) continue
+  if (only.length > 0 ? !only.includes(tier.name) : tier.isOnDemand === true) continue
   results.push(await runTier(tier))
 }
 summarise(results)

@@ -1,9 +1,10 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { TestContext } from 'node:test'
+import { ATTACH_SK_LOOKUP } from '../../src/dataplane/steering/layout.ts'
 import { check, libc } from '../../src/platform/libc.ts'
 
 const unshare = libc.func('int unshare(int flags)')
@@ -11,6 +12,9 @@ const mount = libc.func(
   'int mount(const char *source, const char *target, const char *type, ulong flags, void *data)',
 )
 
+const syscall = libc.func('long syscall(long number, int command, void *attributes, unsigned int size)')
+
+const BPF_PROG_QUERY = 16
 const CLONE_NEWNS = 0x00020000
 const CLONE_NEWNET = 0x40000000
 const MS_REC_PRIVATE = 0x4000 | 0x40000
@@ -23,6 +27,19 @@ export function enterOwnNetwork(): void {
   check('unshare', unshare(CLONE_NEWNET | CLONE_NEWNS) as number)
   check('mount', mount('none', '/', '', MS_REC_PRIVATE, null) as number)
   run('ip link set lo up')
+}
+
+/** How many sk_lookup programs this network namespace has, whoever's they are. */
+export function attachedPrograms(): number {
+  const namespace = openSync('/proc/self/ns/net', 'r')
+  // BPF_PROG_QUERY of <linux/bpf.h>: target_fd, attach_type; prog_cnt is at 24.
+  const attributes = Buffer.alloc(64)
+  attributes.writeUInt32LE(namespace, 0)
+  attributes.writeUInt32LE(ATTACH_SK_LOOKUP, 4)
+  const number = arch() === 'arm64' ? 280 : 321
+  check('bpf query', syscall(number, BPF_PROG_QUERY, attributes, attributes.length) as number)
+  closeSync(namespace)
+  return attributes.readUInt32LE(24)
 }
 
 /** A bpf file system that only this process and its children see. */

@@ -21,7 +21,7 @@ import { LAYOUT_VERSION, META } from '../../src/dataplane/steering/layout.ts'
 import { steeringProgram } from '../../src/dataplane/steering/program.ts'
 import { SteeringTable } from '../../src/dataplane/steering/steering-table.ts'
 import { closeFd } from '../../src/platform/pidfd.ts'
-import { enterOwnNetwork, mountBpf } from './network.ts'
+import { attachedPrograms, enterOwnNetwork, mountBpf } from './network.ts'
 
 /** What stays in force without the daemon, and what is made of it by the next one. */
 const mounted = mkdtempSync(join(tmpdir(), 'dorc-bpf-'))
@@ -120,7 +120,7 @@ test('another version of the program takes the place of the old one, on the same
   t.after(() => closeKernel(second))
   assert.notEqual(linkInfo(second.link).programId, programId)
   assert.equal(await ask(), 'app')
-  assert.equal(programsAttached(), 1)
+  assert.equal(attachedPrograms(), 1)
 })
 
 test('maps of another layout are not adopted, and there is never a second link', async (t) => {
@@ -135,7 +135,7 @@ test('maps of another layout are not adopted, and there is never a second link',
   const second = openKernel(pins)
   t.after(() => closeKernel(second))
   assert.equal(await ask(), 'ECONNREFUSED')
-  assert.equal(programsAttached(), 1)
+  assert.equal(attachedPrograms(), 1)
   steer(second, await serve(t, 'again'))
   assert.equal(await ask(), 'again')
 })
@@ -150,7 +150,7 @@ for (const missing of ['link', 'addresses', 'sockets', 'guards', 'births', 'meta
     const second = openKernel(pins)
     t.after(() => closeKernel(second))
     assert.equal(damageOf(second, pins), null)
-    assert.equal(programsAttached(), 1)
+    assert.equal(attachedPrograms(), 1)
     steer(second, await serve(t, 'app'))
     assert.equal(await ask(), 'app')
   })
@@ -242,18 +242,6 @@ console.log(tryKernel('${pins}'))`
 test('a directory that is no bpf file system is a reason, not a failure', () => {
   assert.equal(tryKernel(tmpdir()), `no bpf file system is mounted on ${tmpdir()}`)
 })
-
-/** sk_lookup programs of this network namespace, counted by attaching until the kernel has no room (64). */
-function programsAttached(): number {
-  const kernels: Kernel[] = []
-  try {
-    for (;;) kernels.push(openKernel(null))
-  } catch {
-    return 64 - kernels.length
-  } finally {
-    kernels.forEach(closeKernel)
-  }
-}
 
 function detach(link: number): void {
   const script = `

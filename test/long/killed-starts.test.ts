@@ -1,0 +1,3 @@
+import { testKilledStarts } from '../kernel/killed-starts.ts'
+
+testKilledStarts(1)
