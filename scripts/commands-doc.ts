@@ -32,6 +32,7 @@ const outcomes: Readonly<Record<string, Partial<Record<0 | 1 | 3, string>>>> = {
     3: 'refused: nothing was active before, the release took itself back before, or the app is busy',
   },
   status: { 0: 'shown', 1: 'the app is set aside, its state cannot be read' },
+  why: { 0: 'told, whether something is wrong or not' },
   releases: { 0: 'shown' },
   conns: { 0: 'shown', 1: 'the data plane does not tell' },
   close: {

@@ -17,6 +17,7 @@ import type {
   StatusReport,
   SwitchCommand,
   Version,
+  WhyReport,
 } from './protocol.ts'
 import type { Slot } from '../core/app.ts'
 
@@ -45,6 +46,8 @@ export interface Actions {
   version(): Version
   status(): Promise<StatusReport>
   appStatus(app: string): Promise<AppStatus>
+  /** `slot` null: the one that is in trouble. */
+  why(app: string, slot: Slot | null): Promise<WhyReport>
   releases(app: string): Promise<readonly ReleaseSummary[]>
   check(request: RegisterRequest): Promise<CheckReport>
   register(request: RegisterRequest, caller: Caller): Promise<Accepted>

@@ -22,6 +22,7 @@ import type {
   StatusReport,
   SwitchCommand,
   Version,
+  WhyReport,
 } from './protocol.ts'
 
 /** The generation that the caller saw; null: whatever it is. */
@@ -112,6 +113,11 @@ export class DaemonClient {
     signal: AbortSignal,
   ): AsyncGenerator<ProgressLine> {
     return this.#stream({ method: 'POST', path: appPath(name, 'rollback'), body: command, seen }, signal)
+  }
+
+  why(name: string, slot: Slot | null): Promise<WhyReport> {
+    const search = slot === null ? '' : `?slot=${slot}`
+    return this.#document({ method: 'GET', path: `${appPath(name, 'why')}${search}` })
   }
 
   async connections(name: string, slot: Slot | null): Promise<readonly ConnectionSummary[]> {

@@ -166,6 +166,39 @@ export interface DeployStatus {
   readonly deadline: string | null
 }
 
+/** Why a slot does not do what it should. */
+export interface WhyReport {
+  readonly app: string
+  readonly slot: Slot
+  readonly release: ReleaseNumber | null
+  readonly state: SlotStatus['state']
+  /** One sentence; null: nothing is wrong. */
+  readonly verdict: string | null
+  /** How its process ended last, as the supervisor tells it; null: it has not, or nobody knows any more. */
+  readonly exit: string | null
+  readonly restarts: number
+  /** The last lines of the start that ended last; of the slot, if none did. */
+  readonly log: readonly LogEntry[]
+  readonly ports: { readonly expected: number; readonly listening: readonly number[] }
+  readonly probe: { readonly request: string | null; readonly ok: boolean; readonly detail: string } | null
+  /** Against the newest other release that was live; null: there is none, or its files are gone. */
+  readonly changes: {
+    readonly since: ReleaseNumber
+    readonly files: readonly FileChange[]
+    /** How many more there are than are listed. */
+    readonly more: number
+  } | null
+  readonly next: string
+}
+
+export interface FileChange {
+  readonly path: string
+  readonly kind: 'added' | 'removed' | 'changed'
+  /** Bytes; null: not there, or no file. */
+  readonly before: number | null
+  readonly after: number | null
+}
+
 export interface ReleaseSummary {
   readonly release: ReleaseNumber
   readonly digest: string

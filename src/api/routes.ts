@@ -106,10 +106,19 @@ export const routes: readonly RouteEntry[] = [
   },
   {
     method: 'GET',
+    path: '/v1/apps/APP/why',
+    role: 'operator',
+    answer: (actions, { app, query }) => {
+      const { slot } = parse(slotOnlyQuery, Object.fromEntries(query))
+      return document(actions.why(app, slot))
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/apps/APP/connections',
     role: 'operator',
     answer: (actions, { app, query }) => {
-      const { slot } = parse(connectionsQuery, Object.fromEntries(query))
+      const { slot } = parse(slotOnlyQuery, Object.fromEntries(query))
       return document(actions.connections(app, slot).then((connections) => ({ connections })))
     },
   },
@@ -148,7 +157,7 @@ const streamQuery = {
 }
 const slotQuery = z.enum(['blue', 'green']).nullable().default(null)
 const logsQuery = z.strictObject({ ...streamQuery, slot: slotQuery })
-const connectionsQuery = z.strictObject({ slot: slotQuery })
+const slotOnlyQuery = z.strictObject({ slot: slotQuery })
 const eventsQuery = z.strictObject({ ...streamQuery, app: z.string().nullable().default(null) })
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -15,6 +15,7 @@ import { setupCommand } from './commands/setup.ts'
 import { startDaemonCommand } from './commands/start-daemon.ts'
 import { statusCommand } from './commands/status.ts'
 import { switchCommand } from './commands/switch.ts'
+import { whyCommand } from './commands/why.ts'
 import { exitCodeOf } from './exit-codes.ts'
 import { unknownCommand, wrongArguments } from './usage-error.ts'
 
@@ -27,6 +28,7 @@ export const commands = buildRouteMap({
     switch: switchCommand,
     rollback: rollbackCommand,
     status: statusCommand,
+    why: whyCommand,
     releases: releasesCommand,
     conns: connsCommand,
     close: closeCommand,

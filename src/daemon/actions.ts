@@ -25,6 +25,7 @@ import { slotsOf } from './observe.ts'
 import { appFile, checkDefinition, checkReport, register } from './register.ts'
 import type { Registry, RegistryDeps, SetAside } from './registry.ts'
 import { appStatus } from './status.ts'
+import { why } from './why.ts'
 import { uploadDirProblem } from './upload-dir.ts'
 
 export interface ActionDeps {
@@ -48,6 +49,7 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
     version: () => version,
     status: () => statusOfAll(registry, status),
     appStatus: (app) => status(registry.loop(app)),
+    why: (app, slot) => why(registry.loop(app), slot, adapters),
     releases: (app) => releaseSummaries(registry.loop(app), deps),
     check: async (request) => ({
       freePorts: freeSlotPorts(registry.loops.map((loop) => loop.app)),

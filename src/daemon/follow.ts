@@ -34,7 +34,7 @@ export async function* follow(
     const line = isWaiting || deploy === null ? waitingLine(deploy) : await progressOf(loop, deploy, options)
     // The deadline is derived from two clocks, and differs by a little from look to look.
     const text = JSON.stringify(line, (key, value: unknown) => (key === 'deadline' ? null : value))
-    if (text !== told) yield line
+    if (line !== null && text !== told) yield line
     told = text
     const probe = isWaiting || deploy === null ? null : probeLine(loop, deploy)
     if (probe !== null && JSON.stringify(probe) !== toldProbe) yield probe
@@ -48,11 +48,10 @@ export async function* follow(
   }
 }
 
-function waitingLine(deploy: Deploy | null): ProgressLine {
-  const reason =
-    deploy?.state === 'baking' || deploy?.state === 'switching'
-      ? `Waiting until release ${deploy.release} is not ${deploy.state} any more: it may need the way back`
-      : 'It begins at once'
+/** null: it begins at once. */
+function waitingLine(deploy: Deploy | null): ProgressLine | null {
+  if (deploy?.state !== 'baking' && deploy?.state !== 'switching') return null
+  const reason = `Waiting until release ${deploy.release} is not ${deploy.state} any more: it may need the way back`
   return { kind: 'waiting', reason }
 }
 

@@ -68,7 +68,7 @@ function slotStatus({ app, observation, releases }: StatusInput, slot: Slot): Sl
   }
 }
 
-function slotState(app: App, slot: Slot, observed: Observed): SlotStatus['state'] {
+export function slotState(app: App, slot: Slot, observed: Observed): SlotStatus['state'] {
   const intent = app.slots[slot]
   const { unit, installed, problem } = observed.slots[slot]
   if (intent === null) return 'empty'

@@ -3,6 +3,7 @@ import { describeError } from '../core/errors.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Logger } from '../platform/log.ts'
 import type { ProbeResult } from './probe-result.ts'
+import { requestText } from './request-text.ts'
 import { type ProbedSlot, probeSlot, type Speaks } from './probe-slot.ts'
 
 export type { ProbeResult }
@@ -20,6 +21,8 @@ export interface Prober extends Disposable {
   /** `unknown` as well if it is not watched. */
   health(app: string, slot: Slot): Health
   lastResult(app: string, slot: Slot): ProbeResult | null
+  /** What its probe asks, in words; null if it is not watched. */
+  request(app: string, slot: Slot): string | null
   /** What the app was found to speak where its probe leaves that open; null: not known (yet). */
   speaks(app: string, slot: Slot): Speaks
   /** Calls back whenever a slot's health changed its state, or failed once more. */
@@ -62,6 +65,10 @@ export function createProber({ clock, log }: ProberDeps): Prober {
     },
     health: (app, slot) => watched.get(key(app, slot))?.health ?? UNKNOWN,
     lastResult: (app, slot) => watched.get(key(app, slot))?.lastResult ?? null,
+    request: (app, slot) => {
+      const one = watched.get(key(app, slot))
+      return one === undefined ? null : requestText(one.target, one.speaks)
+    },
     speaks: (app, slot) => watched.get(key(app, slot))?.speaks ?? null,
     onChange: (listener) => listeners.push(listener),
     [Symbol.dispose]() {

@@ -8,6 +8,8 @@ import type { Clock } from '../platform/clock.ts'
 import type { Logger } from '../platform/log.ts'
 import type { ExecutableRule } from './check-manifest.ts'
 import { runCopier } from './copier.ts'
+import type { Manifest } from './manifest.ts'
+import { readRelease } from './read-release.ts'
 import type { TakenIn } from './publish-release.ts'
 import { type Installed, parseInstalled, recordName, slotsPathOf } from './slot-layout.ts'
 import { isReleaseName, parseRelease, RECORD_FILE, type Release } from './store-layout.ts'
@@ -51,6 +53,8 @@ export interface ReleaseStore {
   uninstall(app: string, slot: Slot, options: { purge: boolean; workingDir: string }): Promise<void>
   /** Reads all files of a release again. Throws RELEASE_UNKNOWN, or STATE_CORRUPT naming the damaged file. */
   verify(app: string, number: ReleaseNumber): Promise<Release>
+  /** What a release consists of. Throws RELEASE_UNKNOWN or STATE_CORRUPT. */
+  manifest(app: string, number: ReleaseNumber): Manifest
   /** Removes the oldest releases beyond the newest `keep`, but none that is in use. Returns what it removed. */
   prune(app: string, options: PruneOptions): Promise<readonly ReleaseNumber[]>
   remove(app: string, number: ReleaseNumber): Promise<void>
@@ -124,6 +128,7 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
         })
       }),
     verify: (app, number) => runCopier('verify', { appPath: appPathOf(app), number }),
+    manifest: (app, number) => readRelease(appPathOf(app), number).manifest,
     prune: (app, options) => releaseTurns.take(app, () => prune(appPathOf(app), options, log)),
     remove: (app, number) =>
       releaseTurns.take(app, async () => {

@@ -37,14 +37,26 @@ export interface ObservedUnit {
   /** ISO time of the last change of state. */
   readonly since: string | null
   readonly lastExit: string | null
+  /** The start that `lastExit` ended; null: none did, or it is not known any more. */
+  readonly endedRun: EndedRun | null
   readonly memoryBytes: number | null
   /** The SlotProcess.incarnation of the unit that is installed, read back from the unit itself; null if there is none. */
   readonly incarnation: number | null
 }
 
+/** One start of a slot's process that has ended. */
+export interface EndedRun {
+  readonly invocation: string
+  /** ISO times. */
+  readonly from: string
+  readonly to: string
+}
+
 export interface LogOptions {
   readonly lines: number
   readonly follow: boolean
+  /** Only what was written in it. */
+  readonly run?: EndedRun | null
   readonly signal: AbortSignal
 }
 

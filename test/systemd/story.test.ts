@@ -312,11 +312,13 @@ test('dorc deploy --switch, a failed release, logs and events', async () => {
   await machine.must([
     'sh',
     '-c',
-    'rm -rf /root/bad && mkdir /root/bad && echo "raise SystemExit(3)" > /root/bad/server.py',
+    'rm -rf /root/bad && mkdir /root/bad && printf "print(\'no database\', flush=True)\nraise SystemExit(3)\n" > /root/bad/server.py',
   ])
   const bad = await machine.run([DORC, 'deploy', 'web', '/root/bad', '--switch'])
   assert.equal(bad.status, 1, bad.stderr)
   assert.match(bad.stderr, /exit status 3/)
+  assert.match(bad.stdout, /exit {5}exit status 3.*\n {2}ports {4}listens on none/)
+  assert.equal(bad.stdout.match(/no database/g)?.length, 1, 'the last words of one start, and of no other')
   assert.match(await machine.must(['curl', '-s', 'http://127.0.0.1:8080/']), /release/)
   await machine.must(['sh', '-c', 'echo 4 > /root/next/notes'])
   const good = await machine.run([DORC, 'deploy', 'web', '/root/next', '--switch'])

@@ -1,8 +1,9 @@
 import { dorcErrorFrom } from '../../api/client.ts'
 import type { ProgressLine } from '../../api/protocol.ts'
-import type { DeployState } from '../../core/app.ts'
+import type { DeployState, Slot } from '../../core/app.ts'
 import { DorcError } from '../../core/errors.ts'
 import { untilInterrupted } from '../interrupt.ts'
+import { formatWhy } from '../run/why.ts'
 import type { Session } from '../session.ts'
 import { LiveProgress } from './live-progress.ts'
 import { progressText } from './progress-text.ts'
@@ -30,11 +31,21 @@ export function followProgress(session: Session, { app, open, onDone }: FollowOp
           hint: `See how it ended: dorc status ${app}`,
         })
       }
-      if (done.error !== null) throw dorcErrorFrom(done.error)
+      if (done.error !== null) {
+        if (done.slot !== null) await tellWhy(session, app, done.slot)
+        throw dorcErrorFrom(done.error)
+      }
       onDone(done)
     },
     () => `No longer following; what was begun goes on. See: dorc status ${app}`,
   )
+}
+
+/** What `dorc why` would say. Not worth failing for: the failure itself is told in any case. */
+async function tellWhy(session: Session, app: string, slot: Slot): Promise<void> {
+  if (session.isJson) return
+  const report = await session.daemon.why(app, slot).catch(() => null)
+  if (report !== null && report.verdict !== null) session.say(`\n${formatWhy(report, session.paint)}\n`)
 }
 
 function lastLine(session: Session, app: string, lines: AsyncIterable<ProgressLine>): Promise<Done | null> {

@@ -180,6 +180,7 @@ export class EmbeddedSupervisor implements Supervisor {
       restarts: status?.restarts ?? 0,
       since: status?.since ?? null,
       lastExit: status?.lastExit ?? null,
+      endedRun: status?.endedRun ?? null,
       memoryBytes: pids.length === 0 ? null : residentBytes(pids),
       incarnation: installed?.process.incarnation ?? null,
     }

@@ -77,6 +77,7 @@ export class Keeper {
 
   async #runOnce(isFirst: boolean): Promise<string | null> {
     const invocation = randomUUID().replaceAll('-', '')
+    const from = this.#deps.clock.wall()
     const restarts = isFirst ? this.#status.restarts : this.#status.restarts + 1
     this.#publish({ state: 'activating', restarts, isStopping: false })
     const started = await this.#spawn(invocation)
@@ -88,6 +89,7 @@ export class Keeper {
     this.#publish({ state: 'active', main: started.identity, invocation })
     if (isFirst) this.#deps.onFirstStart(null)
     await this.#untilEnd(started.child)
+    this.#publish({ endedRun: { invocation, from, to: this.#deps.clock.wall() } })
     return null
   }
 

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode } from '../../core/errors.ts'
-import type { LogLine, LogOptions } from '../supervisor.ts'
+import type { EndedRun, LogLine, LogOptions } from '../supervisor.ts'
 import type { SlotFiles } from './slot-files.ts'
 
 const FOLLOW_PAUSE_MS = 200
@@ -11,7 +11,7 @@ const STAMPED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ?/
 
 /** The lines that a `LineLog` wrote, over its rotated files; what is not as it writes them comes out as it stands. */
 export async function* readLog(files: SlotFiles, options: LogOptions): AsyncGenerator<LogLine> {
-  const { lines, follow, signal } = options
+  const { lines, follow, run = null, signal } = options
   // The present file is opened before the older ones are read: a rotation meanwhile repeats lines, and loses none.
   let fd = openIfThere(files.logPath)
   try {
@@ -19,7 +19,8 @@ export async function* readLog(files: SlotFiles, options: LogOptions): AsyncGene
     const present = readOn(fd, Buffer.alloc(0))
     const shown = follow ? present.lines : [...present.lines, ...lastLine(present.rest)]
     const older = olderLines(files.logPath, lines - shown.length)
-    for (const line of lines === 0 ? [] : [...older, ...shown].slice(-lines)) yield parse(line)
+    const kept = (lines === 0 ? [] : [...older, ...shown].map(parse)).filter(isOf(run))
+    yield* kept.slice(-lines)
     if (!follow) return
     for (let rest = present.rest; !signal.aborted; ) {
       const isComplete = fd === null || isReplaced(files.logPath, fd)
@@ -37,6 +38,12 @@ export async function* readLog(files: SlotFiles, options: LogOptions): AsyncGene
     if (fd !== null) closeSync(fd)
   }
 }
+
+/** By time: one process of a slot runs at a time, and its last words are read before its end is told. */
+const isOf =
+  (run: EndedRun | null) =>
+  ({ at }: LogLine): boolean =>
+    run === null || (at >= run.from && at <= run.to)
 
 function lineParser({ slot }: SlotFiles): (line: string) => LogLine {
   let at = new Date(0).toISOString()

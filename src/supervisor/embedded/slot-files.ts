@@ -14,6 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { SLOTS, type Slot, type UnitState } from '../../core/app.ts'
 import { hasCode } from '../../core/errors.ts'
+import type { EndedRun } from '../supervisor.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
 
 /**
@@ -67,6 +68,8 @@ export interface Status {
   readonly restarts: number
   readonly since: string
   readonly lastExit: string | null
+  /** Not in the files of older keepers. */
+  readonly endedRun?: EndedRun | null
 }
 
 export function slotFiles(dirs: { stateDir: string; logDir: string }, app: string, slot: Slot): SlotFiles {

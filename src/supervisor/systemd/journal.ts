@@ -6,10 +6,13 @@ import type { LogLine, LogOptions } from '../supervisor.ts'
 
 /** What the processes of one unit wrote, out of the journal; nothing that others said about the unit. */
 export async function* readJournal(unit: string, slot: Slot, options: LogOptions): AsyncGenerator<LogLine> {
-  const { lines, follow, signal } = options
+  const { lines, follow, run = null, signal } = options
   if (signal.aborted) return
+  // Matches of different fields must all hold (journalctl(1)).
+  const ofRun = run === null ? [] : [`_SYSTEMD_INVOCATION_ID=${run.invocation}`]
+  const matches = [`_SYSTEMD_UNIT=${unit}`, ...ofRun]
   const argv = ['--quiet', '--no-pager', '--all', '--output=json', `--lines=${lines}`]
-  const child = spawn('journalctl', [...argv, ...(follow ? ['--follow'] : []), `_SYSTEMD_UNIT=${unit}`], {
+  const child = spawn('journalctl', [...argv, ...(follow ? ['--follow'] : []), ...matches], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C.UTF-8' },
   })

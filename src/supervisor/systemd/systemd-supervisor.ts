@@ -4,7 +4,7 @@ import type { SlotProcess } from '../../core/slot-process.ts'
 import { dynamicUserName, INCARNATION_VARIABLE, slotUnitName, slotUnitText } from '../../core/unit-file.ts'
 import { programPath } from '../../core/unit-syntax.ts'
 import type { Logger } from '../../platform/log.ts'
-import type { LogLine, LogOptions, ObservedUnit, Supervisor } from '../supervisor.ts'
+import type { EndedRun, LogLine, LogOptions, ObservedUnit, Supervisor } from '../supervisor.ts'
 import { isSystemdError } from './bus.ts'
 import { processesIn } from './cgroup.ts'
 import { exitText } from './exit-text.ts'
@@ -39,7 +39,7 @@ class SystemdSupervisor implements Supervisor {
   readonly #deps: SystemdSupervisorDeps
   readonly #hasRestartSteps: boolean
   /** systemd forgets how a process ended when the next one starts. */
-  readonly #lastExits = new Map<string, string>()
+  readonly #lastExits = new Map<string, { readonly text: string; readonly run: EndedRun | null }>()
 
   constructor(deps: SystemdSupervisorDeps, hasRestartSteps: boolean) {
     this.#deps = deps
@@ -110,7 +110,8 @@ class SystemdSupervisor implements Supervisor {
     const properties = await this.#systemd.properties(unit)
     const ended = exitText(properties)
     const mainPid = properties.number('MainPID')
-    if (ended !== null && mainPid === 0) this.#lastExits.set(unit, ended)
+    if (ended !== null && mainPid === 0)
+      this.#lastExits.set(unit, { text: ended, run: endedRunOf(properties) })
     const incarnation = properties.environment(INCARNATION_VARIABLE)
     return {
       unit,
@@ -120,7 +121,8 @@ class SystemdSupervisor implements Supervisor {
       invocation: invocationOf(properties),
       restarts: properties.number('NRestarts'),
       since: properties.time('StateChangeTimestamp'),
-      lastExit: this.#lastExits.get(unit) ?? null,
+      lastExit: this.#lastExits.get(unit)?.text ?? null,
+      endedRun: this.#lastExits.get(unit)?.run ?? null,
       memoryBytes: properties.counter('MemoryCurrent'),
       incarnation: incarnation === null ? null : Number(incarnation),
     }
@@ -205,6 +207,13 @@ function stateOf(activeState: string): UnitState {
 function invocationOf(properties: UnitProperties): string | null {
   const bytes = properties.bytes('InvocationID')
   return bytes.length === 0 ? null : bytes.toString('hex')
+}
+
+function endedRunOf(properties: UnitProperties): EndedRun | null {
+  const invocation = invocationOf(properties)
+  const from = properties.time('ExecMainStartTimestamp')
+  const to = properties.time('ExecMainExitTimestamp')
+  return invocation === null || from === null || to === null ? null : { invocation, from, to }
 }
 
 async function asSupervisorFailure(what: string, act: () => Promise<void>): Promise<void> {
