@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { type ChildProcessByStdio, execFile, execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
 import type { TestContext } from 'node:test'
 import { ATTACH_SK_LOOKUP } from '../../src/dataplane/steering/layout.ts'
@@ -51,6 +52,8 @@ export function mountBpf(path: string): void {
 export interface OtherHost {
   /** Runs a program there; returns what it prints. */
   run(argv: readonly string[]): Promise<string>
+  /** Starts a program there, which is killed with the test. */
+  spawn(argv: readonly string[]): ChildProcessByStdio<Writable, Readable, null>
 }
 
 export function connectOtherHost(t: TestContext): OtherHost {
@@ -69,8 +72,14 @@ export function connectOtherHost(t: TestContext): OtherHost {
     ip addr add 10.77.0.1/24 dev here; ip -6 addr add fd77::1/64 dev here nodad; ip link set here up
     nsenter -t ${pid} -n sh -c 'ip link set lo up; ip addr add 10.77.0.2/24 dev there; ip -6 addr add fd77::2/64 dev there nodad; ip link set there up'
   `)
+  const inside = (argv: readonly string[]): string[] => ['-t', pid, '-n', ...argv]
   return {
-    run: async (argv) => (await promisify(execFile)('nsenter', ['-t', pid, '-n', ...argv])).stdout,
+    spawn(argv) {
+      const child = spawn('nsenter', inside(argv), { stdio: ['pipe', 'pipe', 'inherit'] })
+      t.after(() => child.kill('SIGKILL'))
+      return child
+    },
+    run: async (argv) => (await promisify(execFile)('nsenter', inside(argv))).stdout,
   }
 }
 
