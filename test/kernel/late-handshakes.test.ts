@@ -18,9 +18,9 @@ const PORT = 8080
 const CLIENT = '10.77.0.50'
 
 interface Scene {
-  switchTo(slot: Slot): Promise<void>
+  readonly switchTo: (slot: Slot) => Promise<void>
   /** Tells the client on the other host what to do; returns what it says. */
-  client(command: string): Promise<string>
+  readonly client: (command: string) => Promise<string>
 }
 
 async function setScene(t: TestContext, { plane }: { plane: DataPlane }): Promise<Scene> {

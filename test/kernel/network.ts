@@ -4,7 +4,6 @@ import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
-import type { TestContext } from 'node:test'
 import { ATTACH_SK_LOOKUP } from '../../src/dataplane/steering/layout.ts'
 import { check, libc } from '../../src/platform/libc.ts'
 
@@ -56,7 +55,7 @@ export interface OtherHost {
   spawn(argv: readonly string[]): ChildProcessByStdio<Writable, Readable, null>
 }
 
-export function connectOtherHost(t: TestContext): OtherHost {
+export function connectOtherHost(t: { after(end: () => void): void }): OtherHost {
   // A process that holds the namespace open: no name of it is left on this machine.
   const pidFile = join(tmpdir(), `dorc-host-${process.pid}`)
   run(
@@ -75,8 +74,10 @@ export function connectOtherHost(t: TestContext): OtherHost {
   const inside = (argv: readonly string[]): string[] => ['-t', pid, '-n', ...argv]
   return {
     spawn(argv) {
-      const child = spawn('nsenter', inside(argv), { stdio: ['pipe', 'pipe', 'inherit'] })
-      t.after(() => child.kill('SIGKILL'))
+      const child = spawn('nsenter', inside(argv), { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+      t.after(() => {
+        if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid ?? 0), 'SIGKILL')
+      })
       return child
     },
     run: async (argv) => (await promisify(execFile)('nsenter', inside(argv))).stdout,
