@@ -10,6 +10,7 @@ import type {
   LogEntry,
   ProgressLine,
   RegisterRequest,
+  ReleaseCheck,
   ReleaseSummary,
   RemoveCommand,
   RollbackCommand,
@@ -49,6 +50,8 @@ export interface Actions {
   /** `slot` null: the one that is in trouble. */
   why(app: string, slot: Slot | null): Promise<WhyReport>
   releases(app: string): Promise<readonly ReleaseSummary[]>
+  /** Of one release, or with null of all; lowest first. */
+  verify(app: string, release: number | null): Promise<readonly ReleaseCheck[]>
   check(request: RegisterRequest): Promise<CheckReport>
   register(request: RegisterRequest, caller: Caller): Promise<Accepted>
   load(app: string, caller: Caller): Promise<Accepted>

@@ -15,6 +15,7 @@ import type {
   LogEntry,
   ProgressLine,
   RegisterRequest,
+  ReleaseCheck,
   ReleaseSummary,
   RemoveCommand,
   RollbackCommand,
@@ -70,6 +71,12 @@ export class DaemonClient {
       method: 'GET',
       path: appPath(name, 'releases'),
     })
+    return answer.releases
+  }
+
+  async verify(name: string, release: number | null): Promise<readonly ReleaseCheck[]> {
+    const path = `${appPath(name, 'verify')}${release === null ? '' : `?release=${release}`}`
+    const answer = await this.#document<{ releases: readonly ReleaseCheck[] }>({ method: 'GET', path })
     return answer.releases
   }
 

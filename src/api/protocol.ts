@@ -17,6 +17,7 @@ import type { Receipt } from '../core/receipt.ts'
  *   POST   /v1/apps/APP/load                   {} → Accepted
  *   DELETE /v1/apps/APP                        RemoveCommand → Accepted
  *   GET    /v1/apps/APP/releases               { releases: ReleaseSummary[] }
+ *   GET    /v1/apps/APP/verify?release         { releases: ReleaseCheck[] }; without a release all of them
  *   GET    /v1/apps/APP/connections?slot       { connections: ConnectionSummary[] }
  *   POST   /v1/apps/APP/close                  CloseCommand → lines of CloseLine
  *   GET    /v1/apps/APP/logs?slot&lines&follow lines of LogEntry
@@ -207,6 +208,19 @@ export interface ReleaseSummary {
   readonly bytes: number
   readonly slots: readonly Slot[]
   readonly bad: boolean
+}
+
+/** A release whose files were read again. */
+export interface ReleaseCheck {
+  readonly release: ReleaseNumber
+  readonly files: number
+  readonly bytes: number
+  /** In the store, and in the slots that have it. Empty: everything is as it was taken in. */
+  readonly deviations: readonly {
+    readonly where: 'store' | Slot
+    readonly path: string
+    readonly problem: string
+  }[]
 }
 
 /** One line of the answer to deploy, switch and rollback. The last one has `done`. */

@@ -115,6 +115,15 @@ export const routes: readonly RouteEntry[] = [
   },
   {
     method: 'GET',
+    path: '/v1/apps/APP/verify',
+    role: 'operator',
+    answer: (actions, { app, query }) => {
+      const { release } = parse(verifyQuery, Object.fromEntries(query))
+      return document(actions.verify(app, release).then((releases) => ({ releases })))
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/apps/APP/connections',
     role: 'operator',
     answer: (actions, { app, query }) => {
@@ -158,6 +167,7 @@ const streamQuery = {
 const slotQuery = z.enum(['blue', 'green']).nullable().default(null)
 const logsQuery = z.strictObject({ ...streamQuery, slot: slotQuery })
 const slotOnlyQuery = z.strictObject({ slot: slotQuery })
+const verifyQuery = z.strictObject({ release: z.coerce.number().int().positive().nullable().default(null) })
 const eventsQuery = z.strictObject({ ...streamQuery, app: z.string().nullable().default(null) })
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -27,6 +27,7 @@ import type { Registry, RegistryDeps, SetAside } from './registry.ts'
 import { appStatus } from './status.ts'
 import { why } from './why.ts'
 import { uploadDirProblem } from './upload-dir.ts'
+import { verifyReleases } from './verify-releases.ts'
 
 export interface ActionDeps {
   readonly registry: Registry
@@ -51,6 +52,7 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
     appStatus: (app) => status(registry.loop(app)),
     why: (app, slot) => why(registry.loop(app), slot, adapters),
     releases: (app) => releaseSummaries(registry.loop(app), deps),
+    verify: (app, release) => verifyReleases(adapters.releases, registry.loop(app).app, release),
     check: async (request) => ({
       freePorts: freeSlotPorts(registry.loops.map((loop) => loop.app)),
       problems: await checkReport(request, { registry, deps }),

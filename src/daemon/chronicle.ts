@@ -23,6 +23,7 @@ export type DaemonEventType =
   | 'set-aside'
   | 'daemon-started'
   | 'reloaded'
+  | 'files-restored'
   | 'receipt'
   | 'wrong-slot'
   | 'connections-closed'

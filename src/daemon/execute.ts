@@ -1,12 +1,15 @@
-import type { App, Slot } from '../core/app.ts'
+import type { App, Slot, SlotIntent } from '../core/app.ts'
 import { hasCode } from '../core/errors.ts'
 import { previewRouteName } from '../core/names.ts'
 import { slotProcess } from '../core/slot-process.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
+import type { InstallOptions, ReleaseStore } from '../releases/release-store.ts'
+import type { Chronicle } from './chronicle.ts'
 import type { Executors } from './executors.ts'
 import type { Adapters } from './observe.ts'
 
 export interface ExecuteOptions {
+  readonly chronicle: Chronicle
   /** Deletes what is kept of an app beside its units, routes and slots. */
   readonly forget: (app: App, purge: boolean) => Promise<void>
 }
@@ -14,8 +17,10 @@ export interface ExecuteOptions {
 /** What each step does to the host. */
 export function executorsFor(
   { supervisor, dataPlane, releases, prober }: Adapters,
-  { forget }: ExecuteOptions,
+  { forget, chronicle }: ExecuteOptions,
 ): Executors {
+  /** Of each slot the incarnation whose files were all read and found right by its installation, just now. */
+  const verified = new Map<Slot, number>()
   return {
     async route({ target, paused, guardedPorts }, { name, definition }) {
       const { listen, holdTimeoutMs } = definition
@@ -38,17 +43,19 @@ export function executorsFor(
       await supervisor.stop(name, slot)
     },
     async 'install-slot'({ slot, intent }, { name }) {
-      const { release, incarnation, definition } = intent
+      const { release, incarnation } = intent
       await closeLeftovers(dataPlane, name, slot)
-      await releases.install(name, slot, release, {
-        workingDir: definition.workingDir,
-        user: definition.user,
-        incarnation,
-      })
+      await releases.install(name, slot, release, placeOf(intent))
       await supervisor.install(slotProcess(name, slot, intent))
+      verified.set(slot, incarnation)
     },
-    async 'start-slot'({ slot }, { name }) {
-      await supervisor.start(name, slot)
+    async 'start-slot'({ slot }, app) {
+      const intent = app.slots[slot]
+      if (intent !== null && verified.get(slot) !== intent.incarnation)
+        await putRight({ releases, chronicle }, app.name, slot, intent)
+      // A later start may find other files than this one.
+      verified.delete(slot)
+      await supervisor.start(app.name, slot)
     },
     async 'uninstall-slot'({ slot, purge }, app) {
       const workingDir = app.slots[slot]?.definition.workingDir ?? app.definition.slots[slot].workingDir
@@ -59,6 +66,31 @@ export function executorsFor(
       await forget(app, purge)
     },
   }
+}
+
+const placeOf = ({ incarnation, definition: { workingDir, user } }: SlotIntent): InstallOptions => ({
+  workingDir,
+  user,
+  incarnation,
+})
+
+/**
+ * Before a start: files of the release that are not what they were are put there again from the store, whose copy is checked
+ * on the way. Throws STATE_CORRUPT if that one is damaged, too.
+ */
+async function putRight(
+  { releases, chronicle }: { readonly releases: ReleaseStore; readonly chronicle: Chronicle },
+  app: string,
+  slot: Slot,
+  intent: SlotIntent,
+): Promise<void> {
+  const { release, definition } = intent
+  const [first, ...others] = await releases.verifySlot(app, release, definition.workingDir)
+  if (first === undefined) return
+  await releases.install(app, slot, release, placeOf(intent))
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`
+  const message = `Files of release ${release} in ${slot} were put right before its start: "${first.path}" ${first.problem}${more}`
+  chronicle.record(app, { type: 'files-restored', message, deploy: null }, null)
 }
 
 /**

@@ -93,7 +93,7 @@ export class Registry {
       receipts: (onWritten) => new Receipts({ ...adapters, chronicle, log, onWritten }),
       save: (changed) => intents.save(changed),
       observe: (present, problems) => observe(present, adapters, problems),
-      executors: executorsFor(adapters, { forget: (gone, purge) => this.#forget(gone, purge) }),
+      executors: executorsFor(adapters, { chronicle, forget: (gone, purge) => this.#forget(gone, purge) }),
       onForgotten: (name) => this.#drop(name),
     })
     this.#loops.set(app.name, loop)

@@ -4,9 +4,10 @@ import type { Progress } from './progress.ts'
 import type { InstallJob } from './install.ts'
 import type { TakenIn } from './publish-release.ts'
 import type { Installed } from './slot-layout.ts'
-import type { Release } from './store-layout.ts'
+import type { SlotCheck, Verification } from './read-release.ts'
 import type { TakeInJob } from './take-in.ts'
 import type { UninstallJob } from './uninstall.ts'
+import type { Deviation } from './verify-tree.ts'
 import type { Writer } from './writers.ts'
 
 /**
@@ -17,7 +18,8 @@ export interface Jobs {
   'take-in': { readonly args: TakeInJob; readonly result: TakenIn }
   install: { readonly args: InstallJob; readonly result: Installed }
   uninstall: { readonly args: UninstallJob; readonly result: null }
-  verify: { readonly args: { appPath: string; number: ReleaseNumber }; readonly result: Release }
+  verify: { readonly args: { appPath: string; number: ReleaseNumber }; readonly result: Verification }
+  'verify-slot': { readonly args: SlotCheck; readonly result: readonly Deviation[] }
   remove: { readonly args: { appPath: string; numbers: readonly ReleaseNumber[] }; readonly result: null }
   'remove-app': { readonly args: { appPath: string }; readonly result: null }
   clean: { readonly args: { appPaths: readonly string[] }; readonly result: null }

@@ -4,7 +4,7 @@ import { libc } from '../platform/libc.ts'
 import type { CopierLine, Job, Jobs, JobKind } from './copier-job.ts'
 import type { Progress } from './progress.ts'
 import { install } from './install.ts'
-import { verifyRelease } from './read-release.ts'
+import { verifyRelease, verifySlot } from './read-release.ts'
 import { cleanLeftovers, removeAppReleases, removeReleases } from './remove-releases.ts'
 import { diskFull, takeIn } from './take-in.ts'
 import { uninstall } from './uninstall.ts'
@@ -38,6 +38,8 @@ function run(job: Job): Promise<Jobs[JobKind]['result']> | Jobs[JobKind]['result
       return uninstall(job.args).then(() => null)
     case 'verify':
       return verifyRelease(job.args.appPath, job.args.number)
+    case 'verify-slot':
+      return verifySlot(job.args)
     case 'remove':
       return removeReleases(job.args.appPath, job.args.numbers).then(() => null)
     case 'remove-app':

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ReleaseNumber } from '../core/app.ts'
-import { DorcError, hasCode } from '../core/errors.ts'
-import { hashFile } from './copy-file.ts'
-import { baseName, DirectoryCursor } from './directory-cursor.ts'
-import { openBeneath, openDirectory, owned, READ_FILE, statFd } from './file-calls.ts'
+import { describeError, DorcError, hasCode } from '../core/errors.ts'
+import { baseName, type DirectoryCursor } from './directory-cursor.ts'
+import { openBeneath, openDirectory, owned, READ_FILE } from './file-calls.ts'
 import { digestOf, type Manifest, type ManifestFile, parseManifest } from './manifest.ts'
 import {
   MANIFEST_FILE,
@@ -14,6 +13,8 @@ import {
   releasePath,
   TREE_DIRECTORY,
 } from './store-layout.ts'
+import { type Deviation, verifyTree } from './verify-tree.ts'
+import { openExisting } from './working-dir.ts'
 
 /** A release's record and manifest, checked against its digest. RELEASE_UNKNOWN, STATE_CORRUPT. */
 export function readRelease(
@@ -42,21 +43,52 @@ function readPart(path: string, name: string, number: ReleaseNumber): string {
 export const openReleaseTree = (appPath: string, number: ReleaseNumber): number =>
   openDirectory(join(releasePath(appPath, number), TREE_DIRECTORY), true)
 
-/** Reads a release's files again. Throws STATE_CORRUPT, naming the first one that is not what was taken in. */
-export function verifyRelease(appPath: string, number: ReleaseNumber): Release {
-  const { release, manifest } = readRelease(appPath, number)
-  using tree = owned(openReleaseTree(appPath, number))
-  using cursor = new DirectoryCursor(tree.fd)
-  for (const entry of manifest) {
-    if (entry.kind === 'file') verifyFile(cursor, entry, number)
-  }
-  return release
+/** What reading a release again found. */
+export interface Verification {
+  readonly release: ReleaseNumber
+  readonly files: number
+  readonly bytes: number
+  /** Empty: it is what was taken in. */
+  readonly deviations: readonly Deviation[]
 }
 
-function verifyFile(cursor: DirectoryCursor, file: ManifestFile, number: ReleaseNumber): void {
-  using source = owned(openStored(cursor, file, number))
-  const { sha256 } = hashFile(source.fd, { expectedSize: file.size, onBytes: () => undefined })
-  if (sha256 !== file.sha256 || statFd(source.fd).size !== file.size) throw damaged(number, file.path)
+/** Reads a release's record, manifest and files again. Throws RELEASE_UNKNOWN. */
+export function verifyRelease(appPath: string, number: ReleaseNumber): Verification {
+  const nothing = { release: number, files: 0, bytes: 0 }
+  try {
+    const { release, manifest } = readRelease(appPath, number)
+    using tree = owned(openReleaseTree(appPath, number))
+    const deviations = verifyTree(tree.fd, manifest, { nothingElse: true })
+    return { release: number, files: release.files, bytes: release.bytes, deviations }
+  } catch (error) {
+    // Without its record and manifest nothing tells what its files should be.
+    const isThere = existsSync(releasePath(appPath, number))
+    const isDamage = ['STATE_CORRUPT', 'RELEASE_UNKNOWN', 'ENOENT'].some((code) => hasCode(error, code))
+    if (!isThere || !isDamage) throw error
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+    return {
+      ...nothing,
+      deviations: [{ path: String(number), problem: `cannot be read: ${describeError(cause)}` }],
+    }
+  }
+}
+
+/**
+ * What of the release that lies in a slot is not as the store has it. What the app made there beside it is not looked at.
+ * Throws RELEASE_UNKNOWN, STATE_CORRUPT.
+ */
+export function verifySlot({ appPath, number, workingDir }: SlotCheck): readonly Deviation[] {
+  const { manifest } = readRelease(appPath, number)
+  using slot = owned(openExisting(workingDir))
+  return verifyTree(slot.fd, manifest, { nothingElse: false })
+}
+
+export interface SlotCheck {
+  /** The app's directory in the store. */
+  readonly appPath: string
+  readonly number: ReleaseNumber
+  /** Absolute. */
+  readonly workingDir: string
 }
 
 /** Opens a file of the store; the caller closes it. */

@@ -14,10 +14,12 @@ import type { TakenIn } from './publish-release.ts'
 import { type Installed, parseInstalled, recordName, slotsPathOf } from './slot-layout.ts'
 import { isReleaseName, parseRelease, RECORD_FILE, type Release } from './store-layout.ts'
 import { loadHandledUpload, saveHandledUpload } from './handled-upload.ts'
+import type { Deviation } from './verify-tree.ts'
+import type { Verification } from './read-release.ts'
 import { Turns } from './turns.ts'
 import type { Uploader } from './uploader.ts'
 
-export type { Installed, Release, TakenIn, Uploader }
+export type { Deviation, Installed, Release, TakenIn, Uploader, Verification }
 
 export interface TakeInSource {
   /** Absolute. */
@@ -51,10 +53,12 @@ export interface ReleaseStore {
   /** What lies in the slot completely; null: nothing, or half of something. Throws STATE_CORRUPT. */
   installed(app: string, slot: Slot): Promise<Installed | null>
   uninstall(app: string, slot: Slot, options: { purge: boolean; workingDir: string }): Promise<void>
-  /** Reads all files of a release again. Throws RELEASE_UNKNOWN, or STATE_CORRUPT naming the damaged file. */
-  verify(app: string, number: ReleaseNumber): Promise<Release>
   /** What a release consists of. Throws RELEASE_UNKNOWN or STATE_CORRUPT. */
   manifest(app: string, number: ReleaseNumber): Manifest
+  /** Reads all files of a release in the store again. Throws RELEASE_UNKNOWN. */
+  verify(app: string, number: ReleaseNumber): Promise<Verification>
+  /** Reads the files of a slot's release again: what is not as it was put there. Throws RELEASE_UNKNOWN, STATE_CORRUPT. */
+  verifySlot(app: string, number: ReleaseNumber, workingDir: string): Promise<readonly Deviation[]>
   /** Removes the oldest releases beyond the newest `keep`, but none that is in use. Returns what it removed. */
   prune(app: string, options: PruneOptions): Promise<readonly ReleaseNumber[]>
   remove(app: string, number: ReleaseNumber): Promise<void>
@@ -129,6 +133,8 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
       }),
     verify: (app, number) => runCopier('verify', { appPath: appPathOf(app), number }),
     manifest: (app, number) => readRelease(appPathOf(app), number).manifest,
+    verifySlot: (app, number, workingDir) =>
+      runCopier('verify-slot', { appPath: appPathOf(app), number, workingDir }),
     prune: (app, options) => releaseTurns.take(app, () => prune(appPathOf(app), options, log)),
     remove: (app, number) =>
       releaseTurns.take(app, async () => {

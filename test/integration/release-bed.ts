@@ -103,3 +103,11 @@ export function leftovers({ releases }: ReleaseBed): string[] {
 }
 
 export const textOf = (path: string): string => readFileSync(path, 'utf8')
+
+/** Fails unless every release of the store is, byte for byte, what was taken in. Returns how many there are. */
+export async function mustBeWhole(store: ReleaseStore): Promise<number> {
+  const releases = await store.list('web')
+  for (const { number } of releases)
+    assert.deepEqual((await store.verify('web', number)).deviations, [], `release ${number}`)
+  return releases.length
+}

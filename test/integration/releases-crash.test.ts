@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import { programArgv } from '../../src/platform/programs.ts'
 import {
   leftovers,
+  mustBeWhole,
   mustOpenBed,
   openStore,
   pathsBelow,
@@ -79,7 +80,7 @@ describe('a copier that dies at any of its steps', { skip: !hasStrace && 'needs 
         const ended = await runFaulty(takeInJob(bed), `${step}:signal=KILL:when=${nth}`)
         const store = await openStore(bed.releases, bed.slots)
         assert.deepEqual(leftovers(bed), [], `${step} ${nth}`)
-        for (const { number } of await store.list('web')) await store.verify('web', number)
+        await mustBeWhole(store)
         if (ended !== null) break
       }
     }

@@ -22,6 +22,7 @@ import type { ErrorCode } from '../../src/core/errors.ts'
 import {
   isRoot,
   leftovers,
+  mustBeWhole,
   mustOpenBed,
   mustRefuse,
   NOBODY,
@@ -350,7 +351,7 @@ describe("what root could read and the upload's owner could not stays unread", {
       return lstatSync(whole).isFile() && textOf(whole).includes(SECRET)
     })
     assert.deepEqual(stolen, [])
-    for (const { number } of await bed.store.list('web')) await bed.store.verify('web', number)
+    await mustBeWhole(bed.store)
   })
 
   /** File, link, directory and link to a directory take turns under two names. */

@@ -8,6 +8,7 @@ import { programArgv } from '../../src/platform/programs.ts'
 import {
   isRoot,
   leftovers,
+  mustBeWhole,
   mustOpenBed,
   mustRefuse,
   NOBODY,
@@ -193,7 +194,7 @@ describe('a take-in that is cut short', () => {
     }
     const store = await openStore(bed.releases, bed.slots)
     assert.deepEqual(leftovers(bed), [])
-    for (const { number } of await store.list('web')) await store.verify('web', number)
+    await mustBeWhole(store)
     assert.deepEqual(
       readdirSync(join(bed.releases, 'web'))
         .filter((name) => /^[0-9]+$/.test(name))
@@ -241,8 +242,12 @@ describe('a store that was damaged', () => {
       (await bed.store.list('web')).map(({ number }) => number),
       [2],
     )
-    const error = await mustRefuse(bed.store.verify('web', 1), 'STATE_CORRUPT')
-    assert.ok(error.message.includes(record))
+    const { deviations } = await bed.store.verify('web', 1)
+    assert.deepEqual(
+      deviations.map(({ path }) => path),
+      ['1'],
+    )
+    assert.match(deviations[0]?.problem ?? '', /^cannot be read: /)
     await bed.store.install('web', 'blue', 2, { workingDir: bed.blue, user: null, incarnation: 1 })
   })
 
@@ -254,7 +259,11 @@ describe('a store that was damaged', () => {
     }
     await bed.store.install('web', 'blue', 1, { workingDir: bed.blue, user: null, incarnation: 1 })
     writeFileSync(join(treeOf(bed, 2), 'etc/app.conf'), 'version=twp\n')
-    assert.match((await mustRefuse(bed.store.verify('web', 2), 'STATE_CORRUPT')).message, /"etc\/app.conf"/)
+    const { deviations } = await bed.store.verify('web', 2)
+    assert.deepEqual(
+      deviations.map(({ path }) => path),
+      ['etc/app.conf'],
+    )
     await mustRefuse(
       bed.store.install('web', 'blue', 2, { workingDir: bed.blue, user: null, incarnation: 2 }),
       'STATE_CORRUPT',
