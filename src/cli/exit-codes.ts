@@ -37,6 +37,7 @@ const exitByCode: Readonly<Record<ErrorCode, ExitCode>> = {
   STATE_NOT_SAVED: 1,
   DISK_FULL: 1,
   UNIT_FAILED: 1,
+  HOOK_FAILED: 1,
   SUPERVISOR_FAILED: 1,
   DEPLOY_TIMED_OUT: 1,
   SWITCH_TIMED_OUT: 1,

@@ -68,6 +68,9 @@ const slotKeys = {
   start: command.optional(),
   stop: command.optional(),
   reload: command.optional(),
+  before_start: command.optional(),
+  after_switch: command.optional(),
+  after_rollback: command.optional(),
   user: user.optional(),
   // To systemd 0 means for ever.
   stop_timeout: duration('100ms').optional(),

@@ -38,6 +38,11 @@ function slotDefinition(file: AppFile, own: SlotTable, defaultDir: string): Slot
     start: own.start ?? file.start ?? DEFAULT_START,
     stop: own.stop ?? file.stop ?? null,
     reload: own.reload ?? file.reload ?? null,
+    hooks: {
+      beforeStart: own.before_start ?? file.before_start ?? null,
+      afterSwitch: own.after_switch ?? file.after_switch ?? null,
+      afterRollback: own.after_rollback ?? file.after_rollback ?? null,
+    },
     environment: { ...file.environment, ...own.environment },
     user: own.user ?? file.user ?? null,
     stopTimeoutMs: own.stop_timeout ?? file.stop_timeout ?? DEFAULT_STOP_TIMEOUT_MS,

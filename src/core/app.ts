@@ -64,7 +64,8 @@ export type Deploy = DeployRequest & { readonly slot: Slot } & DeployPhase
 
 export type DeployPhase =
   | { readonly state: 'draining'; readonly until: MonotonicMs }
-  | { readonly state: 'preparing'; readonly until: MonotonicMs }
+  /** Until it is in place, `until` is for that; then it gets its full time to be ready. */
+  | { readonly state: 'preparing'; readonly until: MonotonicMs; readonly isInPlace: boolean }
   | { readonly state: 'ready' }
   | { readonly state: 'switching'; readonly until: MonotonicMs }
   | { readonly state: 'baking'; readonly until: MonotonicMs; readonly restartsBefore: number }

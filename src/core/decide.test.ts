@@ -101,7 +101,7 @@ test('preparing raises the generation and gives the slot a new incarnation', () 
 })
 
 test('a release is ready only after min_healthy without a break', () => {
-  const app = appWith({ state: 'preparing', until: now + 60_000 })
+  const app = appWith({ state: 'preparing', until: now + 60_000, isInPlace: true })
   const since = now - definition.minHealthyMs + 1
   const young = seen({ green: { health: { state: 'passing', since, detail: '' } } })
   assert.equal(decide(app, young, now).deploy?.state, 'preparing')
@@ -109,7 +109,7 @@ test('a release is ready only after min_healthy without a break', () => {
 })
 
 test('a step that cannot be done fails the deploy with its reason', () => {
-  const app = appWith({ state: 'preparing', until: now + 60_000 })
+  const app = appWith({ state: 'preparing', until: now + 60_000, isInPlace: true })
   const problem = { code: 'DISK_FULL', message: 'No space' } as const
   const { deploy } = decide(app, seen({ green: { installed: null, problem } }), now)
   assert.deepEqual(deploy?.state === 'failed' && [deploy.code, deploy.reason], ['DISK_FULL', 'No space'])
@@ -179,7 +179,7 @@ test('not even by force is a stopped slot put in front', () => {
 })
 
 test('a switch to a release that is still being proven is refused', () => {
-  const app = appWith({ state: 'preparing', until: now + 9 })
+  const app = appWith({ state: 'preparing', until: now + 9, isInPlace: true })
   assert.throws(() => requestSwitch(app, { to: null, force: false, requestedAt }, seen(), now), {
     code: 'NOT_READY',
   })
@@ -192,11 +192,11 @@ test('a rollback goes to the release before, not forward to one that waits in th
   assert.deepEqual([back.next?.release, back.next?.switchWhenReady], [5, true])
 })
 
-test('a rollback to what the other slot still runs is a switch', () => {
+test('a rollback to what the other slot still runs is a switch, and is told as a rollback', () => {
   const app = appWith({ state: 'live' }, { activeSlot: 'green', previousRelease: 1 })
   const back = requestRollback(app, { release: null, force: false, requestedAt }, seen({}, 'green'), now)
   assert.equal(back.activeSlot, 'blue')
-  assert.equal(back.deploy?.kind, 'switch')
+  assert.deepEqual([back.deploy?.kind, back.deploy?.state], ['rollback', 'switching'])
 })
 
 test('a bad release is not deployed again unless forced', () => {

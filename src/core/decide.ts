@@ -56,10 +56,16 @@ function decideDraining(app: App, deploy: Of<'draining'>, observed: Observed, no
 function decidePreparing(app: App, deploy: Of<'preparing'>, observed: Observed, now: MonotonicMs): App {
   const slot = observed.slots[deploy.slot]
   const intent = app.slots[deploy.slot]
+  if (!deploy.isInPlace && slot.installed === intent?.incarnation) {
+    const until = now + app.definition.deployTimeoutMs
+    return withPhase(app, deploy, { state: 'preparing', until, isInPlace: true })
+  }
   if (isHealthy(slot, intent, { minHealthyMs: app.definition.minHealthyMs, now })) {
     return withPhase(app, deploy, { state: 'ready' })
   }
-  if (slot.problem !== null) return fail(app, deploy, slot.problem)
+  // A hook that failed is not to be run again and again.
+  if (slot.problem !== null)
+    return fail(app, deploy, slot.problem, slot.problem.code === 'HOOK_FAILED' ? 'stop' : 'keep')
   if (
     slot.installed === intent?.incarnation &&
     (slot.unit === 'failed' || slot.restarts >= CRASHES_TO_FAIL)
@@ -77,7 +83,7 @@ function decidePreparing(app: App, deploy: Of<'preparing'>, observed: Observed, 
 function decideReady(app: App, deploy: Of<'ready'>, observed: Observed, now: MonotonicMs): App {
   const { deployTimeoutMs } = app.definition
   if (!isPassing(observed.slots[deploy.slot], app.slots[deploy.slot])) {
-    return withPhase(app, deploy, { state: 'preparing', until: now + deployTimeoutMs })
+    return withPhase(app, deploy, { state: 'preparing', until: now + deployTimeoutMs, isInPlace: true })
   }
   // The first release of an app has nobody to take traffic from: it is live by itself.
   if (deploy.slot === app.activeSlot) return goLive(app, deploy)

@@ -34,6 +34,7 @@ export interface SlotDefinition {
   /** null: the supervisor's own stop (SIGTERM to all, then SIGKILL). */
   readonly stop: readonly string[] | null
   readonly reload: readonly string[] | null
+  readonly hooks: Hooks
   readonly environment: Readonly<Record<string, string>>
   /** null: a user of its own that exists only while the app runs. */
   readonly user: string | null
@@ -41,6 +42,21 @@ export interface SlotDefinition {
   readonly probe: Probe
   readonly sandbox: Sandbox
 }
+
+/** Commands at turning points of a deploy, as words with placeholders; null: none. They run as the app's user in its directory. */
+export interface Hooks {
+  /** Before the slot is started with a new release: migrations. A failure fails the deploy. */
+  readonly beforeStart: readonly string[] | null
+  /** In the slot that new connections go to from now on. A failure is told and changes nothing. */
+  readonly afterSwitch: readonly string[] | null
+  /** The same, when traffic went back. */
+  readonly afterRollback: readonly string[] | null
+}
+
+export type HookName = keyof Hooks
+
+/** How long a hook may take, in milliseconds. */
+export const HOOK_TIMEOUT_MS = 300_000
 
 export type Probe =
   | {

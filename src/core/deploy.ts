@@ -10,6 +10,7 @@ import {
   type Slot,
   type SlotIntent,
 } from './app.ts'
+import { HOOK_TIMEOUT_MS } from './definition.ts'
 
 /** The transitions of a deploy. Each that changes what should run or where traffic goes raises the generation. */
 
@@ -39,7 +40,12 @@ export function prepare(app: App, deploy: Deploy, now: MonotonicMs): App {
         }
       : app.slots[slot]
   const prepared = { ...app, generation, slots: { blue: intentFor('blue'), green: intentFor('green') } }
-  return withPhase(prepared, deploy, { state: 'preparing', until: now + app.definition.deployTimeoutMs })
+  const until = now + app.definition.deployTimeoutMs + hookTimeOf(app, deploy.slot)
+  return withPhase(prepared, deploy, { state: 'preparing', until, isInPlace: false })
+}
+
+function hookTimeOf({ definition }: App, slot: Slot): number {
+  return definition.slots[slot].hooks.beforeStart === null ? 0 : HOOK_TIMEOUT_MS
 }
 
 /** Points new connections at the deploy's slot. */

@@ -52,6 +52,8 @@ export function requestDeploy(app: App, wish: DeployWish): App {
 }
 
 export interface SwitchWish {
+  /** `rollback`: somebody wants to go back, not on; without force, which belongs to a switch. */
+  readonly kind?: 'switch' | 'rollback'
   readonly to: Slot | null
   readonly force: boolean
   readonly requestedAt: string
@@ -82,7 +84,7 @@ export function requestSwitch(app: App, wish: SwitchWish, observed: Observed, no
   const { force, requestedAt } = wish
   const request: DeployRequest = {
     id,
-    kind: 'switch',
+    kind: force ? 'switch' : (wish.kind ?? 'switch'),
     release: intent.release,
     switchWhenReady: true,
     force,
@@ -151,7 +153,8 @@ export function requestRollback(app: App, wish: RollbackWish, observed: Observed
   const inactive = otherSlot(app.activeSlot)
   const isWaiting =
     app.slots[inactive]?.release === release && isPassing(observed.slots[inactive], app.slots[inactive])
-  if (isWaiting) return requestSwitch(app, { to: inactive, force, requestedAt }, observed, now)
+  if (isWaiting)
+    return requestSwitch(app, { kind: 'rollback', to: inactive, force, requestedAt }, observed, now)
   return requestDeploy(app, { kind: 'rollback', release, switchWhenReady: true, force, requestedAt })
 }
 

@@ -1,5 +1,5 @@
 import type { ReleaseNumber, Slot, SlotIntent } from './app.ts'
-import type { Probe, Sandbox } from './definition.ts'
+import type { Hooks, Probe, Sandbox } from './definition.ts'
 
 /** All that a supervisor has to know to run one slot. */
 export interface SlotProcess {
@@ -12,6 +12,7 @@ export interface SlotProcess {
   readonly startArgv: readonly string[]
   readonly stopArgv: readonly string[] | null
   readonly reloadArgv: readonly string[] | null
+  readonly hooks: Hooks
   readonly workingDir: string
   readonly environment: Readonly<Record<string, string>>
   readonly user: string | null
@@ -23,6 +24,8 @@ export interface SlotProcess {
 export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotProcess {
   const { definition: defined, release, incarnation } = intent
   const expand = expander(app, slot, intent)
+  const expandIfAny = (words: readonly string[] | null): string[] | null =>
+    words === null ? null : expand(words)
   return {
     app,
     slot,
@@ -30,8 +33,13 @@ export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotPr
     incarnation,
     port: defined.port,
     startArgv: expand(defined.start),
-    stopArgv: defined.stop === null ? null : expand(defined.stop),
-    reloadArgv: defined.reload === null ? null : expand(defined.reload),
+    stopArgv: expandIfAny(defined.stop),
+    reloadArgv: expandIfAny(defined.reload),
+    hooks: {
+      beforeStart: expandIfAny(defined.hooks.beforeStart),
+      afterSwitch: expandIfAny(defined.hooks.afterSwitch),
+      afterRollback: expandIfAny(defined.hooks.afterRollback),
+    },
     workingDir: defined.workingDir,
     environment: {
       // Go listens with MPTCP since 1.24, and the kernel cannot steer to such a socket (EOPNOTSUPP).

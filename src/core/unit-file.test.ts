@@ -15,6 +15,7 @@ const web: SlotProcess = {
   startArgv: ['/var/lib/dorc/apps/web/blue/bin/web', '--port', '21235'],
   stopArgv: null,
   reloadArgv: null,
+  hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
   workingDir: '/var/lib/dorc/apps/web/blue',
   environment: { PORT: '21235' },
   user: null,

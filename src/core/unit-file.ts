@@ -50,13 +50,51 @@ export function slotUnitText(process: SlotProcess, options: UnitOptions): string
         ...userLines(process),
         ...directoryLines(process, options),
         ...(sandbox.off ? [] : sandboxLines(process)),
-        ['LimitNOFILE', '65536'],
-        ['TasksMax', '4096'],
+        ...limitLines,
       ],
     },
     { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
   ])
 }
+
+export function hookUnitName(app: string, slot: Slot): string {
+  return `dorc-hook-${slotUnitName(app, slot)}`
+}
+
+/**
+ * The text of a unit that runs a command once, as the slot would: user, directory, environment and sandbox are the same. Throws
+ * DEFINITION_INVALID for what a unit cannot hold.
+ */
+export function hookUnitText(
+  process: SlotProcess,
+  command: { readonly argv: readonly string[]; readonly timeoutMs: number },
+  options: UnitOptions,
+): string {
+  const { app, slot, sandbox } = process
+  return unitText([
+    { name: 'Unit', assignments: [['Description', `Hook of ${app} (${slot})`]] },
+    {
+      name: 'Service',
+      assignments: [
+        // The start job lasts as long as the command; what it leaves behind is killed with it.
+        ['Type', 'oneshot'],
+        ['ExecStart', execCommand(command.argv)],
+        ['TimeoutStartSec', `${command.timeoutMs}ms`],
+        ['TimeoutStopSec', '1s'],
+        ...environmentLines(process),
+        ...userLines(process),
+        ...directoryLines(process, options),
+        ...(sandbox.off ? [] : sandboxLines(process)),
+        ...limitLines,
+      ],
+    },
+  ])
+}
+
+const limitLines: readonly Assignment[] = [
+  ['LimitNOFILE', '65536'],
+  ['TasksMax', '4096'],
+]
 
 function commandLines({ startArgv, stopArgv, reloadArgv, stopTimeoutMs }: SlotProcess): Assignment[] {
   return [

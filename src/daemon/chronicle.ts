@@ -24,6 +24,8 @@ export type DaemonEventType =
   | 'daemon-started'
   | 'reloaded'
   | 'files-restored'
+  | 'hook-done'
+  | 'hook-failed'
   | 'receipt'
   | 'wrong-slot'
   | 'connections-closed'

@@ -1,9 +1,11 @@
 import type { App, Slot, SlotIntent } from '../core/app.ts'
+import { HOOK_TIMEOUT_MS } from '../core/definition.ts'
 import { hasCode } from '../core/errors.ts'
 import { previewRouteName } from '../core/names.ts'
 import { slotProcess } from '../core/slot-process.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { InstallOptions, ReleaseStore } from '../releases/release-store.ts'
+import { Turns } from '../releases/turns.ts'
 import type { Chronicle } from './chronicle.ts'
 import type { Executors } from './executors.ts'
 import type { Adapters } from './observe.ts'
@@ -21,6 +23,8 @@ export function executorsFor(
 ): Executors {
   /** Of each slot the incarnation whose files were all read and found right by its installation, just now. */
   const verified = new Map<Slot, number>()
+  // Both slots of a first release are filled at once, and two migrations of one database would meet.
+  const hooks = new Turns()
   return {
     async route({ target, paused, guardedPorts }, { name, definition }) {
       const { listen, holdTimeoutMs } = definition
@@ -46,7 +50,10 @@ export function executorsFor(
       const { release, incarnation } = intent
       await closeLeftovers(dataPlane, name, slot)
       await releases.install(name, slot, release, placeOf(intent))
-      await supervisor.install(slotProcess(name, slot, intent))
+      const process = slotProcess(name, slot, intent)
+      // Not in place before it has run: a crash in the middle repeats it rather than start what is not prepared.
+      await hooks.take(name, () => supervisor.runHook(process, 'beforeStart', HOOK_TIMEOUT_MS))
+      await supervisor.install(process)
       verified.set(slot, incarnation)
     },
     async 'start-slot'({ slot }, app) {

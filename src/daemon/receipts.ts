@@ -15,6 +15,8 @@ export interface ReceiptDeps {
   readonly prober: Prober
   readonly chronicle: Chronicle
   readonly log: Logger
+  /** New connections go to that slot from now on, and went to the other before. */
+  readonly onSwitched: (app: App, to: Slot) => void
   /** A receipt is written. */
   readonly onWritten: () => void
 }
@@ -80,6 +82,7 @@ export class Receipts {
       witness.stop()
       throw error
     }
+    this.#deps.onSwitched(app, to)
     this.#begin(app, witness)
   }
 

@@ -12,6 +12,7 @@ import type { Chronicle } from './chronicle.ts'
 import { executorsFor } from './execute.ts'
 import { type Adapters, observe } from './observe.ts'
 import { Receipts } from './receipts.ts'
+import { SwitchHooks } from './switch-hooks.ts'
 import { releasesInUse } from './take-in.ts'
 import { deployUploads } from './uploads.ts'
 import type { UploadWatch } from '../releases/upload-watch.ts'
@@ -36,9 +37,11 @@ export class Registry {
   readonly #loops = new Map<string, AppLoop>()
   readonly #watches = new Map<string, UploadWatch>()
   #setAside: SetAside[] = []
+  readonly #hooks: SwitchHooks
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps
+    this.#hooks = new SwitchHooks(deps.adapters.supervisor, deps.chronicle)
   }
 
   get loops(): readonly AppLoop[] {
@@ -90,7 +93,14 @@ export class Registry {
       clock,
       chronicle,
       log,
-      receipts: (onWritten) => new Receipts({ ...adapters, chronicle, log, onWritten }),
+      receipts: (onWritten) =>
+        new Receipts({
+          ...adapters,
+          chronicle,
+          log,
+          onWritten,
+          onSwitched: (present, slot) => this.#hooks.after(present, slot),
+        }),
       save: (changed) => intents.save(changed),
       observe: (present, problems) => observe(present, adapters, problems),
       executors: executorsFor(adapters, { chronicle, forget: (gone, purge) => this.#forget(gone, purge) }),

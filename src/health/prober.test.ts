@@ -49,6 +49,7 @@ function targetOf(pid: number, port: number, changes: Partial<ProbeTarget> = {})
       startArgv: ['/bin/true'],
       stopArgv: null,
       reloadArgv: null,
+      hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
       workingDir: '/',
       environment: {},
       user: null,

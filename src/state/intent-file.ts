@@ -32,6 +32,13 @@ const slotDefinition = z.strictObject({
   start: words,
   stop: words.nullable(),
   reload: words.nullable(),
+  hooks: z
+    .strictObject({
+      beforeStart: words.nullable(),
+      afterSwitch: words.nullable(),
+      afterRollback: words.nullable(),
+    })
+    .default({ beforeStart: null, afterSwitch: null, afterRollback: null }),
   environment: z.record(z.string(), z.string()),
   user: z.string().nullable(),
   stopTimeoutMs: z.number(),
@@ -79,7 +86,13 @@ const request = {
 const ended = { code: z.enum(ERROR_CODES), reason: z.string() }
 const deploy = z.discriminatedUnion('state', [
   z.strictObject({ ...request, slot, state: z.literal('draining'), until: monotonic }),
-  z.strictObject({ ...request, slot, state: z.literal('preparing'), until: monotonic }),
+  z.strictObject({
+    ...request,
+    slot,
+    state: z.literal('preparing'),
+    until: monotonic,
+    isInPlace: z.boolean().default(true),
+  }),
   z.strictObject({ ...request, slot, state: z.literal('ready') }),
   z.strictObject({ ...request, slot, state: z.literal('switching'), until: monotonic }),
   z.strictObject({ ...request, slot, state: z.literal('baking'), until: monotonic, restartsBefore: z.int() }),

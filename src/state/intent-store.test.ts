@@ -19,7 +19,7 @@ function temporaryDir(t: TestContext): string {
 
 const phases: readonly DeployPhase[] = [
   { state: 'draining', until: 1.5 },
-  { state: 'preparing', until: 2 },
+  { state: 'preparing', until: 2, isInPlace: true },
   { state: 'ready' },
   { state: 'switching', until: 3 },
   { state: 'baking', until: 4, restartsBefore: 0 },

@@ -1,4 +1,5 @@
 import type { Slot, UnitState } from '../core/app.ts'
+import type { HookName } from '../core/definition.ts'
 import type { SlotProcess } from '../core/slot-process.ts'
 
 /**
@@ -11,6 +12,11 @@ export interface Supervisor extends AsyncDisposable {
   install(process: SlotProcess): Promise<void>
   /** Removes the unit. Only called while it is stopped. `purge`: with what the supervisor kept for the app, its data and logs. */
   uninstall(app: string, slot: Slot, options: { readonly purge: boolean }): Promise<void>
+  /**
+   * Runs a hook of the slot, if it has one, as its user, in its directory and sandbox, and waits for its end; after `timeoutMs`
+   * it is killed with all that it started. Throws HOOK_FAILED with its last line.
+   */
+  runHook(process: SlotProcess, hook: HookName, timeoutMs: number): Promise<void>
   /** Resolves once the process was started (not when it is ready); it is kept running and started at boot. */
   start(app: string, slot: Slot): Promise<void>
   /** Resolves once no process of the unit is left; it is no longer started at boot. */

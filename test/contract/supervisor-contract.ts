@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { chmodSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { SlotProcess } from '../../src/core/slot-process.ts'
@@ -231,6 +233,41 @@ export function supervisorContract(
     )
     process.kill(mainPid ?? 0, 'SIGKILL')
     assert.equal(await told, `${world.process.slot}-${world.process.app}`)
+  })
+
+  const hooks = (beforeStart: readonly string[]): Partial<SlotProcess> => ({
+    hooks: { beforeStart, afterSwitch: null, afterRollback: null },
+    environment: { VALUE: 'as the slot has it' },
+  })
+
+  check('a hook runs to its end in the directory and with the environment of the slot', async (_t, world) => {
+    await world.install(hooks(['/bin/sh', '-c', 'echo "$VALUE" > hook.out; sleep 0.2; pwd >> hook.out']))
+    chmodSync(world.process.workingDir, 0o1777)
+    await world.supervisor.runHook(world.process, 'beforeStart', 60_000)
+    const { workingDir } = world.process
+    assert.equal(readFileSync(join(workingDir, 'hook.out'), 'utf8'), `as the slot has it\n${workingDir}\n`)
+    await world.supervisor.runHook(world.process, 'afterSwitch', 60_000)
+  })
+
+  check('a hook that fails is told with its status and its last line', async (_t, world) => {
+    await world.install(hooks(['/bin/sh', '-c', 'echo migrating; echo no database >&2; exit 7']))
+    await assert.rejects(world.supervisor.runHook(world.process, 'beforeStart', 60_000), {
+      code: 'HOOK_FAILED',
+      message: 'The hook before_start failed: exit status 7: no database',
+    })
+  })
+
+  check('a hook that takes too long is killed with all that it started', async (_t, world) => {
+    await world.install(hooks(['/bin/sh', '-c', 'sleep 1000 & echo $! > pid; wait']))
+    chmodSync(world.process.workingDir, 0o1777)
+    await assert.rejects(world.supervisor.runHook(world.process, 'beforeStart', 1_000), {
+      code: 'HOOK_FAILED',
+    })
+    const child = Number(readFileSync(join(world.process.workingDir, 'pid'), 'utf8'))
+    await waitUntil(
+      () => Promise.resolve(!isAlive(child)),
+      () => 'What the hook started lives on',
+    )
   })
 
   check('logs are the last lines, oldest first', async (_t, world) => {

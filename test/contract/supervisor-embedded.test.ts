@@ -37,6 +37,7 @@ supervisorContract(
     startArgv: ['/bin/sleep', '1000'],
     stopArgv: null,
     reloadArgv: null,
+    hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
     workingDir: rootOf(t),
     environment: {},
     user: null,

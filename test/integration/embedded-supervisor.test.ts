@@ -64,6 +64,7 @@ function mustMakePlace(t: TestContext): Place {
       startArgv: ['/bin/sleep', '1000'],
       stopArgv: null,
       reloadArgv: null,
+      hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
       workingDir: root,
       environment: {},
       user: null,

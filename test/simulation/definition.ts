@@ -7,6 +7,7 @@ const slot = (port: number, workingDir: string): SlotDefinition => ({
   start: ['{executable}'],
   stop: null,
   reload: null,
+  hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
   environment: {},
   user: null,
   stopTimeoutMs: 30_000,

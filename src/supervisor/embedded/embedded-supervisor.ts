@@ -1,5 +1,6 @@
 import { existsSync, type FSWatcher, mkdirSync, watch } from 'node:fs'
 import type { Slot, UnitState } from '../../core/app.ts'
+import type { HookName } from '../../core/definition.ts'
 import { DorcError } from '../../core/errors.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
 import { bootId, type Clock } from '../../platform/clock.ts'
@@ -17,6 +18,7 @@ import {
   stopLostKeepers,
 } from './keeper-process.ts'
 import { readLog } from './read-log.ts'
+import { runHook } from './run-hook.ts'
 import {
   isEnabled,
   type Installed,
@@ -113,6 +115,11 @@ export class EmbeddedSupervisor implements Supervisor {
       removeInstalled(files)
       if (purge) removeLogs(files)
     })
+  }
+
+  runHook(process: SlotProcess, hook: HookName, timeoutMs: number): Promise<void> {
+    const files = this.#files(process.app, process.slot)
+    return runHook(process, hook, { files, timeoutMs, limits: this.#limits, clock: this.#options.clock })
   }
 
   async start(app: string, slot: Slot): Promise<void> {

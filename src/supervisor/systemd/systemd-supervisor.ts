@@ -1,9 +1,18 @@
 import type { Slot, UnitState } from '../../core/app.ts'
+import type { HookName } from '../../core/definition.ts'
 import { DorcError } from '../../core/errors.ts'
 import type { SlotProcess } from '../../core/slot-process.ts'
-import { dynamicUserName, INCARNATION_VARIABLE, slotUnitName, slotUnitText } from '../../core/unit-file.ts'
+import {
+  dynamicUserName,
+  hookUnitName,
+  hookUnitText,
+  INCARNATION_VARIABLE,
+  slotUnitName,
+  slotUnitText,
+} from '../../core/unit-file.ts'
 import { programPath } from '../../core/unit-syntax.ts'
 import type { Logger } from '../../platform/log.ts'
+import { describeHook, hookFailed } from '../hook-failed.ts'
 import type { EndedRun, LogLine, LogOptions, ObservedUnit, Supervisor } from '../supervisor.ts'
 import { isSystemdError } from './bus.ts'
 import { processesIn } from './cgroup.ts'
@@ -73,6 +82,35 @@ class SystemdSupervisor implements Supervisor {
       await this.#systemd.resetFailed(unit)
       this.#lastExits.delete(unit)
     })
+  }
+
+  async runHook(process: SlotProcess, hook: HookName, timeoutMs: number): Promise<void> {
+    const argv = process.hooks[hook]
+    if (argv === null) return
+    const unit = hookUnitName(process.app, process.slot)
+    const { stateDir } = this.#deps
+    const options = { stateDir, hasRestartSteps: this.#hasRestartSteps }
+    await asSupervisorFailure(`Cannot run ${describeHook(hook)} of "${process.app}"`, async () => {
+      // One that a dead daemon began may still run.
+      await this.#systemd.endIfLoaded(unit)
+      await this.#files.write(unit, hookUnitText(process, { argv, timeoutMs }, options))
+      await this.#systemd.reload()
+      try {
+        const result = await this.#systemd.runJob('StartUnit', unit)
+        if (result !== 'done') throw await this.#hookFailure(hook, unit, process.slot)
+      } finally {
+        await this.#files.remove(unit)
+        await this.#systemd.resetFailed(unit)
+        await this.#systemd.reload()
+      }
+    })
+  }
+
+  async #hookFailure(hook: HookName, unit: string, slot: Slot): Promise<DorcError> {
+    const properties = await this.#systemd.properties(unit)
+    const options = { lines: 1, follow: false, signal: new AbortController().signal }
+    const [last] = await Array.fromAsync(readJournal(unit, slot, options))
+    return hookFailed(hook, [exitText(properties) ?? 'it did not start', last?.text])
   }
 
   async start(app: string, slot: Slot): Promise<void> {

@@ -100,6 +100,12 @@ export class Systemd implements AsyncDisposable {
       await sleep(ASK_ABOUT_CLEANING_MS)
   }
 
+  /** Stops a unit and waits for its end; does nothing for one that does not run. */
+  async endIfLoaded(unit: string): Promise<void> {
+    const state = (await this.properties(unit)).text('ActiveState')
+    if (state !== 'inactive' && state !== 'failed') await this.runJob('StopUnit', unit)
+  }
+
   /** Sends SIGTERM to the main process of a unit; does nothing for a unit that is not loaded. */
   async terminate(unit: string): Promise<void> {
     await unlessNoSuchUnit(this.#manager('KillUnit', 'ssi', [unit, 'main', 15]))

@@ -19,6 +19,7 @@ export function slotProcessOf(app: string): SlotProcess {
     startArgv: ['/bin/sleep', '1000'],
     stopArgv: null,
     reloadArgv: null,
+    hooks: { beforeStart: null, afterSwitch: null, afterRollback: null },
     workingDir: `/var/lib/dorc/apps/${app}/blue`,
     environment: {},
     user: null,
