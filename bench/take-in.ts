@@ -34,6 +34,7 @@ export async function measureTakeIn(
   }
   for (let round = 0; round < rounds; round += 1) {
     const store = await createReleaseStore({
+      signersPath: dir,
       releasesPath: join(dir, `store-${round}`),
       slotsPath: join(dir, `slots-${round}`),
       clock: systemClock,

@@ -33,7 +33,8 @@ const outcomes: Readonly<Record<string, Partial<Record<0 | 1 | 3, string>>>> = {
   },
   status: { 0: 'shown', 1: 'the app is set aside, its state cannot be read' },
   why: { 0: 'told, whether something is wrong or not' },
-  releases: { 0: 'shown' },
+  releases: { 0: 'shown; with --verify: all is as it was taken in', 1: 'with --verify: a file is not' },
+  manifest: { 0: 'printed', 1: 'the directory cannot be a release' },
   conns: { 0: 'shown', 1: 'the data plane does not tell' },
   close: {
     0: 'closed, or there was nothing to close',

@@ -206,6 +206,8 @@ export interface ReleaseSummary {
   readonly takenInAt: string
   readonly files: number
   readonly bytes: number
+  /** Who signed it; null: nobody, or it was not asked. */
+  readonly signedBy: string | null
   readonly slots: readonly Slot[]
   readonly bad: boolean
 }

@@ -222,6 +222,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   PATH_INVALID: 422,
   RELEASE_INVALID: 422,
   RELEASE_EMPTY: 422,
+  SIGNATURE_INVALID: 422,
   UPLOAD_MISSING: 422,
   FORBIDDEN: 403,
   APP_UNKNOWN: 404,

@@ -5,6 +5,7 @@ import { deployCommand } from './commands/deploy.ts'
 import { drillCommand } from './commands/drill.ts'
 import { loadCommand } from './commands/load.ts'
 import { eventsCommand, logsCommand } from './commands/logs.ts'
+import { manifestCommand } from './commands/manifest.ts'
 import { pauseCommand, resumeCommand } from './commands/pause.ts'
 import { registerCommand } from './commands/register.ts'
 import { releasesCommand } from './commands/releases.ts'
@@ -30,6 +31,7 @@ export const commands = buildRouteMap({
     status: statusCommand,
     why: whyCommand,
     releases: releasesCommand,
+    manifest: manifestCommand,
     conns: connsCommand,
     close: closeCommand,
     logs: logsCommand,

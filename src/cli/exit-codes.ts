@@ -30,6 +30,7 @@ const exitByCode: Readonly<Record<ErrorCode, ExitCode>> = {
   NO_DAEMON: 5,
   RELEASE_INVALID: 1,
   RELEASE_EMPTY: 1,
+  SIGNATURE_INVALID: 1,
   UPLOAD_CHANGING: 1,
   UPLOAD_MISSING: 1,
   DAEMON_FAILED: 1,

@@ -56,6 +56,7 @@ test('every default that docs/configuration.md names is the one that is filled i
     min_healthy: app.minHealthyMs,
     hold_timeout: app.holdTimeoutMs,
     guard_slot_ports: app.guardSlotPorts,
+    signatures: app.signatures,
     keep_releases: String(app.keepReleases),
     'blue.dir': blue.workingDir,
     start: blue.start.join(' '),

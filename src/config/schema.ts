@@ -99,6 +99,7 @@ export const appFileSchema = z.strictObject({
   guard_slot_ports: z.boolean().default(true),
   // What runs and what ran before.
   keep_releases: wholeNumber(2, 1_000).default(5),
+  signatures: z.enum(['off', 'warn', 'require'], 'must be "off", "warn" or "require"').default('off'),
   ...slotKeys,
   blue: slotTable,
   green: slotTable,

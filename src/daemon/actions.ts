@@ -141,12 +141,13 @@ async function statusOfAll(
 async function releaseSummaries(loop: AppLoop, { adapters }: RegistryDeps): Promise<ReleaseSummary[]> {
   const { app } = loop
   const releases = await adapters.releases.list(app.name)
-  return releases.map(({ number, digest, takenInAt, files, bytes }) => ({
+  return releases.map(({ number, digest, takenInAt, files, bytes, signed }) => ({
     release: number,
     digest,
     takenInAt,
     files,
     bytes,
+    signedBy: signed?.signer ?? null,
     slots: SLOTS.filter((slot) => app.slots[slot]?.release === number),
     bad: app.bad.includes(number),
   }))

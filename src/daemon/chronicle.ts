@@ -26,6 +26,7 @@ export type DaemonEventType =
   | 'files-restored'
   | 'hook-done'
   | 'hook-failed'
+  | 'signature-missing'
   | 'receipt'
   | 'wrong-slot'
   | 'connections-closed'

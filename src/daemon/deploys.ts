@@ -68,7 +68,7 @@ interface Begun {
 }
 
 async function begin(
-  { releases, clock }: DeployDeps,
+  { releases, chronicle, clock }: DeployDeps,
   loop: AppLoop,
   { command, caller, progress }: { command: DeployCommand; caller: Caller; progress: TakeInProgress },
 ): Promise<Begun> {
@@ -77,7 +77,7 @@ async function begin(
     command.path === null
       ? { path: loop.app.definition.uploadDir, uploader: null }
       : { path: command.path, uploader: { uid: peer.uid, gid: peer.gid } }
-  const { release } = await takeIn(releases, loop.app, source, {
+  const { release } = await takeIn({ releases, chronicle }, loop.app, source, {
     onProgress: (files, bytes) => progress.report(files, bytes),
     signal: new AbortController().signal,
   })

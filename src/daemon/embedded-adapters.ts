@@ -37,6 +37,7 @@ export async function embeddedAdapters({ paths, clock, log }: AdapterContext): P
   })
   const prober = stack.use(createProber({ clock, log }))
   const releases = await createReleaseStore({
+    signersPath: paths.appFiles,
     releasesPath: paths.releases,
     slotsPath: paths.slots,
     clock,

@@ -143,12 +143,12 @@ async function refuseMissingPrograms({ slots }: Definition): Promise<void> {
 async function takeInFirst(
   name: string,
   definition: Definition,
-  { adapters }: RegistryDeps,
+  { adapters, chronicle }: RegistryDeps,
 ): Promise<Release | null> {
   try {
     const source = { path: definition.uploadDir, uploader: null }
     const signal = new AbortController().signal
-    const taken = await takeIn(adapters.releases, { name, definition }, source, {
+    const taken = await takeIn({ releases: adapters.releases, chronicle }, { name, definition }, source, {
       onProgress: () => undefined,
       signal,
     })

@@ -32,6 +32,7 @@ export async function systemdAdapters({ paths, clock, log }: AdapterContext): Pr
   const dataPlane = stack.use(createSteeringPlane({ relay, pins: paths.bpf, slotProcesses, log, clock }))
   const prober = stack.use(createProber({ clock, log }))
   const releases = await createReleaseStore({
+    signersPath: paths.appFiles,
     releasesPath: paths.releases,
     slotsPath: paths.slots,
     clock,

@@ -1,6 +1,7 @@
 import { otherSlot, SLOTS, type App } from '../core/app.ts'
 import type { Definition } from '../core/definition.ts'
-import type { Release, ReleaseStore, Uploader } from '../releases/release-store.ts'
+import type { ReleaseStore, TakenIn, Uploader } from '../releases/release-store.ts'
+import type { Chronicle } from './chronicle.ts'
 
 export interface Source {
   readonly path: string
@@ -14,17 +15,27 @@ export interface TakeInOptions {
 }
 
 /** Copies an upload into the release store of the app, if it has what each of the slots is to run. Throws what ReleaseStore.takeIn throws. */
-export function takeIn(
-  releases: ReleaseStore,
+export async function takeIn(
+  { releases, chronicle }: { readonly releases: ReleaseStore; readonly chronicle: Chronicle },
   { name, definition }: { readonly name: string; readonly definition: Definition },
   source: Source,
   options: TakeInOptions,
-): Promise<{ release: Release; isNew: boolean }> {
+): Promise<TakenIn> {
   const executables = SLOTS.map((slot) => {
     const { executable: path, start } = definition.slots[slot]
     return { path, mustBeExecutable: start[0] === '{executable}' }
   })
-  return releases.takeIn(name, source, { executables, ...options })
+  const taken = await releases.takeIn(name, source, {
+    executables,
+    signatures: definition.signatures,
+    ...options,
+  })
+  const { release, warning } = taken
+  if (warning !== null) {
+    const message = `Release ${release.number} was taken in all the same: ${warning}`
+    chronicle.record(name, { type: 'signature-missing', message, deploy: null }, null)
+  }
+  return taken
 }
 
 /** Whether the inactive slot runs that release, or is about to: then there is nothing to deploy. */

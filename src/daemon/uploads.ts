@@ -52,7 +52,7 @@ export function deployUploads(deps: UploadDeps, loop: AppLoop): UploadWatch | nu
 async function deployUpload({ releases, chronicle, clock }: UploadDeps, loop: AppLoop): Promise<void> {
   const { app } = loop
   const source = { path: app.definition.uploadDir, uploader: null }
-  const { release } = await takeIn(releases, app, source, {
+  const { release } = await takeIn({ releases, chronicle }, app, source, {
     onProgress: () => undefined,
     signal: new AbortController().signal,
   })

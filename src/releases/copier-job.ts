@@ -2,6 +2,7 @@ import type { ReleaseNumber } from '../core/app.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { Progress } from './progress.ts'
 import type { InstallJob } from './install.ts'
+import type { ManifestJob } from './manifest-of-dir.ts'
 import type { TakenIn } from './publish-release.ts'
 import type { Installed } from './slot-layout.ts'
 import type { SlotCheck, Verification } from './read-release.ts'
@@ -23,6 +24,7 @@ export interface Jobs {
   remove: { readonly args: { appPath: string; numbers: readonly ReleaseNumber[] }; readonly result: null }
   'remove-app': { readonly args: { appPath: string }; readonly result: null }
   clean: { readonly args: { appPaths: readonly string[] }; readonly result: null }
+  manifest: { readonly args: ManifestJob; readonly result: string }
   writers: { readonly args: { path: string }; readonly result: readonly Writer[] }
 }
 

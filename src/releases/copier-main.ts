@@ -3,6 +3,7 @@ import { describeError, DorcError, hasCode } from '../core/errors.ts'
 import { libc } from '../platform/libc.ts'
 import type { CopierLine, Job, Jobs, JobKind } from './copier-job.ts'
 import type { Progress } from './progress.ts'
+import { signedTextOf } from './manifest-of-dir.ts'
 import { install } from './install.ts'
 import { verifyRelease, verifySlot } from './read-release.ts'
 import { cleanLeftovers, removeAppReleases, removeReleases } from './remove-releases.ts'
@@ -46,6 +47,8 @@ function run(job: Job): Promise<Jobs[JobKind]['result']> | Jobs[JobKind]['result
       return removeAppReleases(job.args.appPath).then(() => null)
     case 'clean':
       return cleanAll(job.args.appPaths).then(() => null)
+    case 'manifest':
+      return signedTextOf(job.args)
     case 'writers':
       return findWriters(job.args.path)
     default:

@@ -32,6 +32,8 @@ export interface TakeInOptions {
   readonly executables: readonly ExecutableRule[]
   /** null, or left out: as much as the disk has, but a reserve. */
   readonly maxTotalBytes?: number | null
+  /** Left out: off. */
+  readonly signatures?: 'off' | 'warn' | 'require'
   readonly onProgress?: (files: number, bytes: number, total: { files: number; bytes: number }) => void
   readonly signal?: AbortSignal
 }
@@ -44,7 +46,7 @@ export interface ReleaseStore {
   /** By number, lowest first. One whose record is damaged is left out, and logged. */
   list(app: string): Promise<readonly Release[]>
   /**
-   * Copies an upload into the store. Throws RELEASE_INVALID, RELEASE_EMPTY, UPLOAD_MISSING, UPLOAD_CHANGING, PATH_INVALID,
+   * Copies an upload into the store. Throws RELEASE_INVALID, RELEASE_EMPTY, UPLOAD_MISSING, UPLOAD_CHANGING, PATH_INVALID, SIGNATURE_INVALID,
    * DISK_FULL or the signal's reason, and then there is no new release.
    */
   takeIn(app: string, source: TakeInSource, options: TakeInOptions): Promise<TakenIn>
@@ -84,6 +86,8 @@ export interface PruneOptions {
 }
 
 export interface ReleaseStoreDeps {
+  /** Where APP.allowed_signers are. */
+  readonly signersPath: string
   readonly releasesPath: string
   readonly slotsPath: string
   readonly clock: Clock
@@ -92,7 +96,7 @@ export interface ReleaseStoreDeps {
 
 /** Opens the store, and has removed what a crash left half done. */
 export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<ReleaseStore> {
-  const { releasesPath, slotsPath, log } = deps
+  const { releasesPath, slotsPath, signersPath, log } = deps
   mkdirSync(releasesPath, { recursive: true, mode: 0o700 })
   mkdirSync(slotsPath, { recursive: true, mode: 0o755 })
   const appPathOf = (app: string): string => join(releasesPath, app)
@@ -104,21 +108,17 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
   return {
     list: (app) => listReleases(appPathOf(app), log),
     takeIn: (app, source, options) =>
-      releaseTurns.take(app, () => takeIn(appPathOf(app), source, options), options.signal),
+      releaseTurns.take(
+        app,
+        () => takeIn({ app, appPath: appPathOf(app), signersPath }, source, options),
+        options.signal,
+      ),
     install: (app, slot, number, { workingDir, incarnation, user }) =>
       slotTurns.take(app, () => {
-        const groupId = user === null ? null : (accountByName(user)?.gid ?? null)
+        const groupId = groupOf(user)
         const [appPath, recordsPath] = [appPathOf(app), recordsPathOf(app)]
-        return runCopier('install', {
-          appPath,
-          number,
-          slot,
-          incarnation,
-          slotsPath,
-          recordsPath,
-          workingDir,
-          groupId,
-        })
+        const place = { appPath, slotsPath, recordsPath, workingDir, groupId }
+        return runCopier('install', { ...place, number, slot, incarnation })
       }),
     installed: async (app, slot) => readInstalled(join(recordsPathOf(app), recordName(slot))),
     uninstall: (app, slot, { purge, workingDir }) =>
@@ -151,17 +151,32 @@ export async function createReleaseStore(deps: ReleaseStoreDeps): Promise<Releas
   }
 }
 
+const groupOf = (user: string | null): number | null =>
+  user === null ? null : (accountByName(user)?.gid ?? null)
+
 async function cleanStore(releasesPath: string): Promise<void> {
   const apps = (await readdir(releasesPath, { withFileTypes: true })).filter((entry) => entry.isDirectory())
   if (apps.length === 0) return
   await runCopier('clean', { appPaths: apps.map(({ name }) => join(releasesPath, name)) })
 }
 
-function takeIn(appPath: string, { path, uploader }: TakeInSource, options: TakeInOptions): Promise<TakenIn> {
-  const { executables, maxTotalBytes = null, onProgress, signal } = options
+interface Place {
+  readonly app: string
+  readonly appPath: string
+  readonly signersPath: string
+}
+
+function takeIn(
+  { app, appPath, signersPath }: Place,
+  { path, uploader }: TakeInSource,
+  options: TakeInOptions,
+): Promise<TakenIn> {
+  const { executables, maxTotalBytes = null, signatures: policy = 'off', onProgress, signal } = options
+  const allowedSignersPath = join(signersPath, `${app}.allowed_signers`)
+  const signature = policy === 'off' ? null : { policy, app, allowedSignersPath }
   return runCopier(
     'take-in',
-    { appPath, sourcePath: path, uploader, executables, maxTotalBytes },
+    { appPath, sourcePath: path, uploader, executables, maxTotalBytes, signature },
     {
       onProgress: ({ files, bytes, totalFiles, totalBytes }) =>
         onProgress?.(files, bytes, { files: totalFiles, bytes: totalBytes }),

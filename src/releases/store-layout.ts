@@ -15,9 +15,17 @@ export const RECORD_FILE = 'release.json'
 export const MANIFEST_FILE = 'manifest'
 export const TREE_DIRECTORY = 'tree'
 export const COUNTER_FILE = 'counter'
+/** The highest serial of the signed releases; those that are kept have theirs in their records, too. */
+export const SERIAL_FILE = 'serial'
 export const UPLOAD_FILE = 'upload'
 export const INCOMING_PREFIX = '.incoming-'
 export const TRASH_PREFIX = '.trash-'
+
+export interface Signature {
+  /** As the allowed signers file names him. */
+  readonly signer: string
+  readonly serial: number
+}
 
 export interface Release {
   readonly number: ReleaseNumber
@@ -27,6 +35,8 @@ export interface Release {
   readonly takenInAt: string
   readonly files: number
   readonly bytes: number
+  /** null: by nobody, or it was not asked. */
+  readonly signed: Signature | null
 }
 
 export const isReleaseName = (name: string): boolean => /^[1-9][0-9]{0,8}$/.test(name)
@@ -38,18 +48,26 @@ export const releasePath = (appPath: string, number: ReleaseNumber): string => j
 /** Throws STATE_CORRUPT, naming `where`. */
 export function parseRelease(text: string, where: string): Release {
   const parsed = parseObject(text, where)
-  const { number, digest, takenInAt, files, bytes } = parsed
+  const { number, digest, takenInAt, files, bytes, signed = null } = parsed
   if (
     typeof number !== 'number' ||
     typeof digest !== 'string' ||
     !/^sha256:[0-9a-f]{64}$/.test(digest) ||
     typeof takenInAt !== 'string' ||
     typeof files !== 'number' ||
-    typeof bytes !== 'number'
+    typeof bytes !== 'number' ||
+    !isSignature(signed)
   ) {
     throw corruptFile(where)
   }
-  return { number, digest, takenInAt, files, bytes }
+  return { number, digest, takenInAt, files, bytes, signed }
+}
+
+function isSignature(value: unknown): value is Signature | null {
+  if (value === null) return true
+  const has = (key: string, type: string): boolean =>
+    typeof value === 'object' && typeof Reflect.get(value ?? {}, key) === type
+  return has('signer', 'string') && has('serial', 'number')
 }
 
 /** Throws STATE_CORRUPT, naming `where`. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { statfsSync } from 'node:fs'
 import { DorcError } from '../core/errors.ts'
 import { checkExecutable, checkSymlinks, type ExecutableRule } from './check-manifest.ts'
+import { checkSignature, type Known, type SignatureRule } from './check-signature.ts'
 import { checkTree } from './check-tree.ts'
 import { copyTree } from './copy-tree.ts'
 import type { Progress } from './progress.ts'
@@ -24,6 +25,8 @@ export interface TakeInJob {
   readonly uploader: Uploader | null
   readonly executables: readonly ExecutableRule[]
   readonly maxTotalBytes: number | null
+  /** null: signatures are not looked at. */
+  readonly signature: SignatureRule | null
 }
 
 /** The first one and three more, as long as the upload keeps changing. */
@@ -56,13 +59,25 @@ function takeInFrom(job: TakeInJob, source: UploadSource, { appFd, report }: Tar
     for (let attempt = 1; ; attempt += 1) {
       removeTree(appFd, name)
       const attempted = attemptCopy(job, source, { appFd, name, report })
-      if (attempted.changed === null)
-        return publish(attempted.manifest, { appFd, appPath: job.appPath, name })
+      if (attempted.changed === null) return publishSigned(job, attempted.manifest, { appFd, name })
       if (attempt === ATTEMPTS) throw stillChanging(attempted.changed)
     }
   } finally {
     removeTree(appFd, name)
   }
+}
+
+function publishSigned(
+  { appPath, signature: rule }: TakeInJob,
+  manifest: Manifest,
+  { appFd, name }: { readonly appFd: number; readonly name: string },
+): TakenIn {
+  return inDirectory(appFd, name, (incomingFd) =>
+    inDirectory(incomingFd, TREE_DIRECTORY, (treeFd) => {
+      const judge = rule === null ? null : (known: Known) => checkSignature({ treeFd, manifest }, rule, known)
+      return publish(manifest, { appFd, appPath, name, judge })
+    }),
+  )
 }
 
 type Attempt = { readonly changed: string } | { readonly changed: null; readonly manifest: Manifest }

@@ -57,7 +57,13 @@ export async function mustOpenBed(t: TestContext): Promise<ReleaseBed> {
 }
 
 export const openStore = (releasesPath: string, slotsPath: string): Promise<ReleaseStore> =>
-  createReleaseStore({ releasesPath, slotsPath, clock: systemClock, log: silentLog })
+  createReleaseStore({
+    signersPath: join(releasesPath, '../signers'),
+    releasesPath,
+    slotsPath,
+    clock: systemClock,
+    log: silentLog,
+  })
 
 /** `bin/app` is executable. */
 export function writeRelease(upload: string, version: string): void {
@@ -98,7 +104,7 @@ export function pathsBelow(path: string): string[] {
 /** All names in an app's part of the store but those of releases and of dorc's own files. */
 export function leftovers({ releases }: ReleaseBed): string[] {
   return readdirSync(join(releases, 'web')).filter(
-    (name) => !/^[0-9]+$/.test(name) && name !== 'counter' && name !== 'upload',
+    (name) => !/^[0-9]+$/.test(name) && name !== 'counter' && name !== 'serial' && name !== 'upload',
   )
 }
 

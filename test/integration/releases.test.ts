@@ -49,7 +49,7 @@ test('the same content again is the same release, whatever its times and owners'
   const first = await takeIn(bed)
   rmSync(bed.upload, { recursive: true })
   writeRelease(bed.upload, 'one')
-  assert.deepEqual(await takeIn(bed), { release: first.release, isNew: false })
+  assert.deepEqual(await takeIn(bed), { release: first.release, isNew: false, warning: null })
   assert.deepEqual(leftovers(bed), [])
 })
 
@@ -316,7 +316,7 @@ test('an unprivileged user can do all of it, with his own rights', {
   const script = `
     import { createReleaseStore } from ${JSON.stringify(new URL('../../src/releases/release-store.ts', import.meta.url).href)}
     const quiet = { info() {}, warn() {}, error() {}, child: () => quiet }
-    const store = await createReleaseStore({ releasesPath: '${home}/releases', slotsPath: '${home}/apps', log: quiet })
+    const store = await createReleaseStore({ signersPath: '${home}', releasesPath: '${home}/releases', slotsPath: '${home}/apps', log: quiet })
     const executables = [{ path: 'bin/app', mustBeExecutable: true }]
     await store.takeIn('web', { path: '${bed.upload}', uploader: { uid: 12345, gid: 12345 } }, { executables })
     await store.install('web', 'blue', 1, { workingDir: '${home}/apps/web/blue', user: null, incarnation: 1 })

@@ -43,13 +43,13 @@ export function formatReleases(
     { title: 'DIGEST' },
   ] as const
   const newestFirst = [...releases].sort((a, b) => b.release - a.release)
-  const rows = newestFirst.map(({ release, slots, takenInAt, files, bytes, digest, bad }) => [
+  const rows = newestFirst.map(({ release, slots, takenInAt, files, bytes, digest, signedBy, bad }) => [
     String(release),
     slots.map((slot) => paint[slot](slot)).join(' ') || '-',
     formatAgo(takenInAt, now),
     String(files),
     formatBytes(bytes),
-    `${digest.replace('sha256:', '').slice(0, 12)}${bad ? paint.bad('  took itself back') : ''}`,
+    `${digest.replace('sha256:', '').slice(0, 12)}${signedBy === null ? '' : `  signed by ${plainText(signedBy)}`}${bad ? paint.bad('  took itself back') : ''}`,
   ])
   const [titles = '', ...lines] = formatTable(columns, rows)
   return [paint.dim(titles), ...lines, paint.dim(`${counted(releases.length, 'release')} kept`)].join('\n')
