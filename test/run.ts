@@ -6,15 +6,15 @@ import { installPackages } from '../scripts/debian-packages.ts'
 
 /**
  * `npm test`: sets up what the tiers need, runs them all, and says which it could not run and why. `npm run test:long`
- * runs the one that takes too long for every day.
+ * runs whole what it takes a slice of: see extent.ts.
  */
 interface Tier {
   readonly name: string
   readonly files: string
   readonly concurrency: number
   readonly needsRoot: boolean
-  /** Runs only when it is named. */
-  readonly isOnDemand?: boolean
+  /** Runs only when it is named, with every extent whole. */
+  readonly isLong?: boolean
 }
 
 const tiers: readonly Tier[] = [
@@ -26,7 +26,13 @@ const tiers: readonly Tier[] = [
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, needsRoot: false },
   { name: 'kernel', files: 'test/kernel/**/*.test.ts', concurrency: 1, needsRoot: true },
   { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 1, needsRoot: true },
-  { name: 'long', files: 'test/long/**/*.test.ts', concurrency: 1, needsRoot: true, isOnDemand: true },
+  {
+    name: 'long',
+    files: 'test/{contract,kernel}/**/*.test.ts',
+    concurrency: 1,
+    needsRoot: true,
+    isLong: true,
+  },
 ]
 
 interface Result {
@@ -52,7 +58,7 @@ if (built.status !== 0) process.exit(1)
 
 const results: Result[] = []
 for (const tier of tiers) {
-  if (only.length > 0 ? !only.includes(tier.name) : tier.isOnDemand === true) continue
+  if (only.length > 0 ? !only.includes(tier.name) : tier.isLong === true) continue
   results.push(await runTier(tier))
 }
 summarise(results)
@@ -77,7 +83,8 @@ async function runTier(tier: Tier): Promise<Result> {
       `--test-reporter-destination=${tap}`,
       tier.files,
     ]
-    const child = spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'], timeout: HANGS_AFTER_MS })
+    const env = tier.isLong === true ? { ...process.env, DORC_TEST_LONG: '1' } : process.env
+    const child = spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'], timeout: HANGS_AFTER_MS, env })
     child.on('close', (code) => resolve(code ?? 1))
   })
   const text = readFileSync(tap, 'utf8')

@@ -1,10 +1,13 @@
+import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, execFile, execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
-import { ATTACH_SK_LOOKUP } from '../../src/dataplane/steering/layout.ts'
+import { mapLookup, mapUpdate } from '../../src/dataplane/steering/bpf.ts'
+import { closeKernel, openKernel } from '../../src/dataplane/steering/kernel.ts'
+import { ATTACH_SK_LOOKUP, META } from '../../src/dataplane/steering/layout.ts'
 import { check, libc } from '../../src/platform/libc.ts'
 
 const unshare = libc.func('int unshare(int flags)')
@@ -40,6 +43,16 @@ export function attachedPrograms(): number {
   check('bpf query', syscall(number, BPF_PROG_QUERY, attributes, attributes.length) as number)
   closeSync(namespace)
   return attributes.readUInt32LE(24)
+}
+
+/** Makes what is pinned look as if another version of dorc had loaded its program. */
+export function makeOld(pins: string): void {
+  const kernel = openKernel(pins)
+  const meta = mapLookup(kernel.maps.meta, Buffer.alloc(4), META.bytes)
+  assert.ok(meta)
+  meta.fill(7, META.programHash)
+  mapUpdate(kernel.maps.meta, Buffer.alloc(4), meta)
+  closeKernel(kernel)
 }
 
 /** A bpf file system that only this process and its children see. */

@@ -11,8 +11,7 @@ import { withAppListener } from '../../src/dataplane/steering/app-listener.ts'
 import { linkInfo } from '../../src/dataplane/steering/bpf.ts'
 import { closeKernel, openKernel } from '../../src/dataplane/steering/kernel.ts'
 import { SteeringTable } from '../../src/dataplane/steering/steering-table.ts'
-import { makeOld } from './killed-starts.ts'
-import { attachedPrograms, enterOwnNetwork, mountBpf } from './network.ts'
+import { attachedPrograms, enterOwnNetwork, makeOld, mountBpf } from './network.ts'
 
 /** New versions of the program under load. */
 const UPGRADES = 100

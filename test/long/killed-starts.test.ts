@@ -1,3 +1,0 @@
-import { testKilledStarts } from '../kernel/killed-starts.ts'
-
-testKilledStarts(1)
