@@ -217,7 +217,7 @@ test('pins that somebody deletes are put back, no client notices, and the journa
   await machine.until('it is told', async () =>
     (await machine.must(['journalctl', '-u', 'dorcd', '-o', 'cat'])).includes('steering is back'),
   )
-  assert.match(await dorc('events', '-n', '100'), /steering-restored.*before: the pin "link" is gone/)
+  assert.match(await dorc('events', '-n', '100'), /The kernel steers again; before: the pin "link" is gone/)
   assert.deepEqual(await planeOf('site'), ['steering', null])
 })
 
