@@ -127,6 +127,7 @@ for (const [what, toml, message] of [
     `deploy_timeout = "5s"\n${small}`,
     /line 1: deploy_timeout must be longer than min_healthy \(5s\)/,
   ],
+  ['a size without sense', `keep_bytes = "10 gigs"\n${small}`, /line 1: keep_bytes must be a size such as/],
   ['too few releases to roll back', `keep_releases = 1\n${small}`, /line 1: keep_releases must be 2 to 1000/],
   [
     'an open quote in a command',

@@ -9,6 +9,7 @@ import {
   pathInUnit,
   plainText,
   user,
+  size,
   wholeNumber,
 } from './values.ts'
 
@@ -99,6 +100,7 @@ export const appFileSchema = z.strictObject({
   guard_slot_ports: z.boolean().default(true),
   // What runs and what ran before.
   keep_releases: wholeNumber(2, 1_000).default(5),
+  keep_bytes: size.optional(),
   signatures: z.enum(['off', 'warn', 'require'], 'must be "off", "warn" or "require"').default('off'),
   ...slotKeys,
   blue: slotTable,

@@ -26,6 +26,7 @@ export function toDefinition(name: string, file: AppFile, paths: Paths): Definit
     holdTimeoutMs: file.hold_timeout,
     guardSlotPorts: file.guard_slot_ports,
     keepReleases: file.keep_releases,
+    keepBytes: file.keep_bytes ?? null,
     signatures: file.signatures,
     slots: { blue: slotOf('blue'), green: slotOf('green') },
   }

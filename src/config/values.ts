@@ -58,6 +58,15 @@ function durationProblem(ms: number, atLeast: string): string | null {
   return ms > LONGEST_MS ? 'must be at most 365d' : null
 }
 
+const NO_SIZE = 'must be a size such as "500M" or "10G"'
+
+/** Bytes; units of 1024, as systemd has them. */
+export const size = z.string(NO_SIZE).transform((text, context) => {
+  const [, digits = '', unit = ''] = /^([1-9][0-9]{0,9})([KMGT]?)$/.exec(text) ?? []
+  if (digits === '') context.addIssue({ code: 'custom', message: NO_SIZE })
+  return Number(digits) * 1024 ** ['', 'K', 'M', 'G', 'T'].indexOf(unit)
+})
+
 export const wholeNumber = (from: number, to: number) =>
   z.int('must be a whole number').min(from, `must be ${from} to ${to}`).max(to, `must be ${from} to ${to}`)
 

@@ -18,6 +18,8 @@ export interface Definition {
   /** How long the data plane holds a new connection while the active slot does not listen. */
   readonly holdTimeoutMs: number
   readonly keepReleases: number
+  /** Of all its releases together; null: as much as there is. */
+  readonly keepBytes: number | null
   /** Of uploads: not looked at, told of if it is missing or wrong, or refused then. */
   readonly signatures: 'off' | 'warn' | 'require'
   /** Keep other hosts off the slot ports, where the kernel can. */

@@ -131,14 +131,19 @@ export class Registry {
 
   /** Old releases go when a deploy has ended, so that the copy of the next one finds room. */
   readonly #pruned = new Map<string, number>()
-  #prune({ app }: AppLoop): void {
+  #prune(loop: AppLoop): void {
+    const { app } = loop
     const { deploy } = app
     const hasEnded = deploy !== null && (deploy.state === 'live' || deploy.state === 'ready')
     if (!hasEnded || this.#pruned.get(app.name) === deploy.id) return
     this.#pruned.set(app.name, deploy.id)
     const { adapters, log } = this.#deps
     adapters.releases
-      .prune(app.name, { keep: app.definition.keepReleases, inUse: releasesInUse(app) })
+      .prune(app.name, {
+        keep: app.definition.keepReleases,
+        keepBytes: app.definition.keepBytes,
+        inUse: () => releasesInUse(loop.app),
+      })
       .catch((error: unknown) => log.warn('prune-failed', { app: app.name, error }))
   }
 

@@ -66,6 +66,8 @@ export function releasesInUse(app: App): number[] {
     app.previousRelease,
     app.deploy?.release,
     app.next?.release,
+    // The last that proved itself.
+    app.proven.at(-1),
   ]
   return numbers.filter((release) => release !== null && release !== undefined)
 }

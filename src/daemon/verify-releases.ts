@@ -2,7 +2,6 @@ import type { ReleaseCheck } from '../api/protocol.ts'
 import { type App, type ReleaseNumber, SLOTS, type Slot } from '../core/app.ts'
 import { DorcError, hasCode } from '../core/errors.ts'
 import type { Deviation, ReleaseStore } from '../releases/release-store.ts'
-import { releasesInUse } from './take-in.ts'
 
 /** Reads one release, or with null all, again: in the store and in the slots that have it. Throws RELEASE_UNKNOWN. */
 export async function verifyReleases(
@@ -24,8 +23,9 @@ export async function verifyReleases(
 
 /** One with a damaged record is not listed, and still a slot may need it. */
 async function allNumbers(releases: ReleaseStore, app: App): Promise<ReleaseNumber[]> {
+  const inSlots = SLOTS.flatMap((slot) => app.slots[slot]?.release ?? [])
   const listed = (await releases.list(app.name)).map(({ number }) => number)
-  return [...new Set([...listed, ...releasesInUse(app)])].toSorted((a, b) => a - b)
+  return [...new Set([...listed, ...inSlots])].toSorted((a, b) => a - b)
 }
 
 async function verifyStored(releases: ReleaseStore, app: string, number: ReleaseNumber) {

@@ -61,7 +61,10 @@ export interface ReleaseStore {
   verify(app: string, number: ReleaseNumber): Promise<Verification>
   /** Reads the files of a slot's release again: what is not as it was put there. Throws RELEASE_UNKNOWN, STATE_CORRUPT. */
   verifySlot(app: string, number: ReleaseNumber, workingDir: string): Promise<readonly Deviation[]>
-  /** Removes the oldest releases beyond the newest `keep`, but none that is in use. Returns what it removed. */
+  /**
+   * Removes the oldest releases beyond the newest `keep`, and beyond `keepBytes`; none that is in use, and never the newest.
+   * Returns what it removed.
+   */
   prune(app: string, options: PruneOptions): Promise<readonly ReleaseNumber[]>
   remove(app: string, number: ReleaseNumber): Promise<void>
   removeApp(app: string): Promise<void>
@@ -82,7 +85,10 @@ export interface InstallOptions {
 
 export interface PruneOptions {
   readonly keep: number
-  readonly inUse: readonly ReleaseNumber[]
+  /** Of all releases together; null: no limit. */
+  readonly keepBytes: number | null
+  /** Asked when it is their turn to be removed: a slot may have begun to use one meanwhile. */
+  readonly inUse: () => readonly ReleaseNumber[]
 }
 
 export interface ReleaseStoreDeps {
@@ -220,10 +226,23 @@ function readInstalled(path: string): Installed | null {
   }
 }
 
-async function prune(appPath: string, { keep, inUse }: PruneOptions, log: Logger): Promise<ReleaseNumber[]> {
+async function prune(appPath: string, options: PruneOptions, log: Logger): Promise<ReleaseNumber[]> {
   const releases = await listReleases(appPath, log)
-  const old = releases.slice(0, Math.max(0, releases.length - keep)).map(({ number }) => number)
-  const numbers = old.filter((number) => !inUse.includes(number))
+  const numbers = outdated(releases, options)
   if (numbers.length > 0) await runCopier('remove', { appPath, numbers })
   return numbers
+}
+
+/** `releases` lowest number first. */
+function outdated(releases: readonly Release[], { keep, keepBytes, inUse }: PruneOptions): ReleaseNumber[] {
+  const used = inUse()
+  let bytes = releases.reduce((sum, release) => sum + release.bytes, 0)
+  let count = releases.length
+  return releases.slice(0, -1).flatMap((release) => {
+    const isTooMany = count > keep || (keepBytes !== null && bytes > keepBytes)
+    count -= 1
+    if (!isTooMany || used.includes(release.number)) return []
+    bytes -= release.bytes
+    return [release.number]
+  })
 }

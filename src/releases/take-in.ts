@@ -34,6 +34,8 @@ const ATTEMPTS = 4
 /** Space that an upload never takes: the daemon's state and the apps' own files need it. */
 const RESERVED_BYTES = 256 * 1024 * 1024
 const RESERVED_SHARE = 0.05
+/** Of the release's directory, tree, record, manifest and their temporary files. */
+const OWN_INODES = 8
 
 /**
  * Makes a release of an upload: reads it with the uploader's rights, copies and hashes it, and gives it a number when
@@ -121,11 +123,19 @@ function checkSpace(job: TakeInJob, entries: readonly ScannedEntry[]): void {
       hint: 'Upload only what the app needs to run',
     })
   }
-  const { bavail, blocks, bsize } = statfsSync(job.appPath)
+  const { bavail, blocks, bsize, files, ffree } = statfsSync(job.appPath)
   const reserved = Math.min(RESERVED_BYTES, blocks * bsize * RESERVED_SHARE)
   const usable = Math.max(0, Math.floor(bavail * bsize - reserved))
-  if (needed > usable) throw diskFull(job.appPath, `${needed} bytes are needed, ${usable} are usable`)
+  // Their last blocks are not full, and each directory has one.
+  const occupied = entries.reduce((sum, { stat }) => sum + blocksOf(stat, bsize) * bsize, 0)
+  // A file system without a fixed number of inodes has 0 of them (statfs(2), Btrfs).
+  if (files > 0 && entries.length + OWN_INODES > ffree)
+    throw diskFull(job.appPath, `${entries.length + OWN_INODES} inodes are needed, ${ffree} are free`)
+  if (occupied > usable) throw diskFull(job.appPath, `${occupied} bytes are needed, ${usable} are usable`)
 }
+
+const blocksOf = ({ kind, size }: ScannedEntry['stat'], blockBytes: number): number =>
+  kind === 'file' ? Math.ceil(size / blockBytes) : 1
 
 export function diskFull(path: string, detail: string, cause?: unknown): DorcError {
   return new DorcError('DISK_FULL', `The disk of "${path}" is too full: ${detail}`, {

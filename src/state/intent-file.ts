@@ -65,6 +65,7 @@ const definition = z.strictObject({
   holdTimeoutMs: z.number(),
   guardSlotPorts: z.boolean().default(true),
   keepReleases: z.int(),
+  keepBytes: z.number().nullable().default(null),
   signatures: z.enum(['off', 'warn', 'require']).default('off'),
   slots: z.strictObject({ blue: slotDefinition, green: slotDefinition }),
 })

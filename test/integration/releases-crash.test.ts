@@ -52,6 +52,7 @@ const takeInJob = ({ releases, upload }: ReleaseBed) => ({
     uploader: null,
     executables: [{ path: 'bin/app', mustBeExecutable: true }],
     maxTotalBytes: null,
+    signature: null,
   },
 })
 
@@ -118,6 +119,27 @@ describe('a copier that dies at any of its steps', { skip: !hasStrace && 'needs 
       'only-in-one',
       'only-in-one/file',
     ])
+  })
+
+  test('leaves no half of a release that it was removing', { timeout: 240_000 }, async (t) => {
+    const bed = await mustOpenBed(t)
+    let kills = 0
+    for (const step of STEPS) {
+      for (let nth = 1; nth <= 12; nth += 1) {
+        writeRelease(bed.upload, `${step} ${nth}`)
+        const { number } = (await takeIn(bed)).release
+        const args = { appPath: join(bed.releases, 'web'), numbers: [number] }
+        const ended = await runFaulty({ kind: 'remove', args }, `${step}:signal=KILL:when=${nth}`)
+        await mustBeWhole(bed.store)
+        const store = await openStore(bed.releases, bed.slots)
+        assert.deepEqual(leftovers(bed), [], `${step} ${nth}`)
+        await mustBeWhole(store)
+        if (ended !== null) break
+        kills += 1
+      }
+    }
+    assert.ok(kills >= 5, `killed ${kills} times`)
+    t.diagnostic(`${kills} steps of a removal killed`)
   })
 
   function assertWhole({ blue }: ReleaseBed, release: number | null, when: string): void {

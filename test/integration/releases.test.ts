@@ -69,7 +69,7 @@ test('numbers are not given again after their releases were removed, nor after a
     writeRelease(bed.upload, version)
     await takeIn(bed)
   }
-  assert.deepEqual(await bed.store.prune('web', { keep: 1, inUse: [1] }), [2])
+  assert.deepEqual(await bed.store.prune('web', { keep: 1, keepBytes: null, inUse: () => [1] }), [2])
   await bed.store.remove('web', 3)
   const reopened = { ...bed, store: await openStore(bed.releases, bed.slots) }
   writeRelease(bed.upload, 'four')
@@ -78,6 +78,38 @@ test('numbers are not given again after their releases were removed, nor after a
     (await reopened.store.list('web')).map(({ number }) => number),
     [1, 4],
   )
+})
+
+test('beyond keepBytes the oldest go first, but none that is in use, nor the newest', async (t) => {
+  const bed = await mustOpenBed(t)
+  for (const version of ['a', 'b', 'c', 'd']) {
+    writeRelease(bed.upload, version)
+    await takeIn(bed)
+  }
+  const bytes = (await bed.store.list('web'))[0]?.bytes ?? 0
+  const prune = (keepBytes: number, inUse: number[]) =>
+    bed.store.prune('web', { keep: 9, keepBytes, inUse: () => inUse })
+  assert.deepEqual(await prune(4 * bytes, []), [])
+  assert.deepEqual(await prune(3 * bytes, [1]), [2])
+  assert.deepEqual(await prune(0, [1]), [3])
+  assert.deepEqual(await prune(0, []), [1])
+  assert.equal(await mustBeWhole(bed.store), 1)
+})
+
+test('an upload with more files than the disk has inodes is refused with numbers', {
+  skip: !isRoot && 'needs root',
+}, async (t) => {
+  const bed = await mustOpenBed(t)
+  const small = join(bed.root, 'small')
+  mkdirSync(small)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,nr_inodes=60', 'tmpfs', small])
+  bed.defer(() => execFileSync('umount', [small]))
+  const store = await openStore(join(small, 'releases'), join(small, 'apps'))
+  writeRelease(bed.upload, 'one')
+  for (let i = 0; i < 60; i += 1) writeFile(join(bed.upload, `many/${i}`), `${i}`)
+  const { message } = await mustRefuse(takeIn({ ...bed, store }), 'DISK_FULL')
+  assert.match(message, /73 inodes are needed, [0-9]+ are free/)
+  assert.deepEqual(await store.list('web'), [])
 })
 
 describe('an upload that cannot be a release', () => {

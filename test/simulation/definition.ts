@@ -30,6 +30,7 @@ export const definition: Definition = {
   preview: null,
   guardSlotPorts: true,
   keepReleases: 5,
+  keepBytes: null,
   signatures: 'off',
   slots: { blue: slot(21_235, '/srv/blue'), green: slot(21_236, '/srv/green') },
 }
