@@ -230,6 +230,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   APP_EXISTS: 409,
   PORT_TAKEN: 409,
   NOT_READY: 409,
+  NOT_ADMITTED: 409,
   RELOAD_UNDEFINED: 409,
   BUSY: 409,
   RELEASE_BAD: 409,

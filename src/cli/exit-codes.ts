@@ -21,6 +21,7 @@ const exitByCode: Readonly<Record<ErrorCode, ExitCode>> = {
   NOTHING_DEPLOYED: 3,
   NOTHING_NEW: 3,
   NOT_READY: 3,
+  NOT_ADMITTED: 3,
   RELOAD_UNDEFINED: 3,
   BUSY: 3,
   CONFLICT: 3,

@@ -43,8 +43,8 @@ export function createActions({ registry, deps, journal, version }: ActionDeps):
   const { chronicle } = deps
   // Two that are checked at the same time would both find a port free.
   const definitions = new Turns()
-  const { releases, dataPlane } = adapters
-  const deployDeps: DeployDeps = { releases, dataPlane, chronicle, clock, status }
+  const { releases, dataPlane, supervisor } = adapters
+  const deployDeps: DeployDeps = { releases, supervisor, dataPlane, chronicle, clock, status }
   const accepted = async (loop: AppLoop): Promise<{ app: AppStatus }> => ({ app: await status(loop) })
   return {
     version: () => version,

@@ -12,6 +12,8 @@ import { requestDeploy, requestRollback, requestSwitch } from '../core/requests.
 import type { DataPlane } from '../dataplane/dataplane.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Release, ReleaseStore } from '../releases/release-store.ts'
+import type { Supervisor } from '../supervisor/supervisor.ts'
+import { refuseIfNoRoom, refuseUnitUnfit } from './admission.ts'
 import { type AppLoop, refuseStale } from './app-loop.ts'
 import type { Author, Chronicle } from './chronicle.ts'
 import { follow } from './follow.ts'
@@ -20,6 +22,7 @@ import { isInPlace, isShown, type Source, takeIn } from './take-in.ts'
 
 export interface DeployDeps {
   readonly releases: ReleaseStore
+  readonly supervisor: Supervisor
   readonly chronicle: Chronicle
   readonly clock: Clock
   readonly dataPlane: DataPlane
@@ -68,7 +71,7 @@ interface Begun {
 }
 
 async function begin(
-  { releases, chronicle, clock }: DeployDeps,
+  { releases, supervisor, chronicle, clock }: DeployDeps,
   loop: AppLoop,
   { command, caller, progress }: { command: DeployCommand; caller: Caller; progress: TakeInProgress },
 ): Promise<Begun> {
@@ -87,15 +90,17 @@ async function begin(
     return { release, id: comingDeploy(loop.app, release.number) }
   }
   // The generation was checked before the copy; a copy may take minutes.
-  const changed = await loop.change({ peer, ifMatch: null }, (app) =>
-    requestDeploy(app, {
+  if (!command.force) await refuseUnitUnfit(loop.app, release, supervisor)
+  const changed = await loop.change({ peer, ifMatch: null }, (app, observation) => {
+    if (!command.force) refuseIfNoRoom(app, observation, release)
+    return requestDeploy(app, {
       kind: 'deploy',
       release: release.number,
       switchWhenReady: command.switch || app.definition.autoSwitch,
       force: command.force,
       requestedAt: clock.wall(),
-    }),
-  )
+    })
+  })
   return { release, id: changed.lastDeployId }
 }
 

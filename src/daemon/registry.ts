@@ -120,7 +120,7 @@ export class Registry {
     this.#watches.delete(name)
     if (loop === undefined || loop.app.removal !== null) return
     const { adapters, chronicle, clock, log } = this.#deps
-    const watch = deployUploads({ releases: adapters.releases, chronicle, clock, log }, loop)
+    const watch = deployUploads({ ...adapters, chronicle, clock, log }, loop)
     if (watch !== null) this.#watches.set(name, watch)
   }
 

@@ -4,12 +4,15 @@ import type { Clock } from '../platform/clock.ts'
 import type { Logger } from '../platform/log.ts'
 import type { ReleaseStore } from '../releases/release-store.ts'
 import { type UploadWatch, watchUploads } from '../releases/upload-watch.ts'
+import type { Supervisor } from '../supervisor/supervisor.ts'
+import { refuseIfNoRoom, refuseUnitUnfit } from './admission.ts'
 import type { AppLoop } from './app-loop.ts'
 import type { Chronicle } from './chronicle.ts'
 import { isInPlace, takeIn } from './take-in.ts'
 
 export interface UploadDeps {
   readonly releases: ReleaseStore
+  readonly supervisor: Supervisor
   readonly chronicle: Chronicle
   readonly clock: Clock
   readonly log: Logger
@@ -49,7 +52,10 @@ export function deployUploads(deps: UploadDeps, loop: AppLoop): UploadWatch | nu
   })
 }
 
-async function deployUpload({ releases, chronicle, clock }: UploadDeps, loop: AppLoop): Promise<void> {
+async function deployUpload(
+  { releases, supervisor, chronicle, clock }: UploadDeps,
+  loop: AppLoop,
+): Promise<void> {
   const { app } = loop
   const source = { path: app.definition.uploadDir, uploader: null }
   const { release } = await takeIn({ releases, chronicle }, app, source, {
@@ -64,13 +70,15 @@ async function deployUpload({ releases, chronicle, clock }: UploadDeps, loop: Ap
     return
   }
   chronicle.record(app.name, { type: 'taken-in', message, deploy: null }, null)
-  await loop.change(null, (present) =>
-    requestDeploy(present, {
+  await refuseUnitUnfit(loop.app, release, supervisor)
+  await loop.change(null, (present, observation) => {
+    refuseIfNoRoom(present, observation, release)
+    return requestDeploy(present, {
       kind: 'deploy',
       release: number,
       switchWhenReady: present.definition.autoSwitch,
       force: false,
       requestedAt: clock.wall(),
-    }),
-  )
+    })
+  })
 }

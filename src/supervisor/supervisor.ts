@@ -10,6 +10,8 @@ export interface Supervisor extends AsyncDisposable {
   readonly name: 'systemd' | 'embedded'
   /** Makes the slot's unit be exactly `process`, without starting it. Only called while the unit is stopped. */
   install(process: SlotProcess): Promise<void>
+  /** Throws what `install` of it would throw, as far as that can be known without changing anything. */
+  refuseUnfit(process: SlotProcess): Promise<void>
   /** Removes the unit. Only called while it is stopped. `purge`: with what the supervisor kept for the app, its data and logs. */
   uninstall(app: string, slot: Slot, options: { readonly purge: boolean }): Promise<void>
   /**

@@ -8,7 +8,9 @@ export const deployCommand = buildCommand({
       switch: plainFlag('Send new connections to it as soon as it is ready'),
       noWait: plainFlag('Return when the release is taken in'),
       waitLive: plainFlag('With --switch: wait until the bake is over, too'),
-      force: plainFlag('Cut connections that the slot still has; take a bad release again'),
+      force: plainFlag(
+        'Cut connections that the slot still has; take a bad release again, or one that will not fit',
+      ),
       ...commonFlags,
     },
     positional: {

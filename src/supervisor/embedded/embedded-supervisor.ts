@@ -97,14 +97,15 @@ export class EmbeddedSupervisor implements Supervisor {
     const files = this.#files(process.app, process.slot)
     await this.#inTurn(files, async () => {
       const problem = problemOfUser(process.user)
-      if (problem !== null)
-        throw new DorcError('UNIT_FAILED', `Cannot install ${unitOf(files)}`, {
-          cause: new Error(problem),
-          hint: 'Remove `user` from the definition of the app, or run the daemon as root',
-        })
+      if (problem !== null) throw unknownUser(unitOf(files), problem)
       writeInstalled(files, { process, limits: this.#limits })
       this.#watch(files)
     })
+  }
+
+  async refuseUnfit({ app, slot, user }: SlotProcess): Promise<void> {
+    const problem = problemOfUser(user)
+    if (problem !== null) throw unknownUser(unitOf(this.#files(app, slot)), problem)
   }
 
   async uninstall(app: string, slot: Slot, { purge }: { readonly purge: boolean }): Promise<void> {
@@ -361,4 +362,11 @@ function stateOf(
   // Its keeper died: it is about to be started again, or what is left of it is about to be ended.
   if (facts.isEnabled) return 'activating'
   return facts.hasOrphans ? 'deactivating' : 'inactive'
+}
+
+function unknownUser(unit: string, problem: string): DorcError {
+  return new DorcError('UNIT_FAILED', `Cannot install ${unit}`, {
+    cause: new Error(problem),
+    hint: 'Remove `user` from the definition of the app, or run the daemon as root',
+  })
 }

@@ -73,6 +73,13 @@ class SystemdSupervisor implements Supervisor {
     })
   }
 
+  async refuseUnfit(process: SlotProcess): Promise<void> {
+    const { stateDir } = this.#deps
+    // For what it throws.
+    slotUnitText(process, { stateDir, hasRestartSteps: this.#hasRestartSteps })
+    await this.#files.refuseForeign(slotUnitName(process.app, process.slot))
+  }
+
   async uninstall(app: string, slot: Slot, { purge }: { readonly purge: boolean }): Promise<void> {
     const unit = slotUnitName(app, slot)
     await asSupervisorFailure(`Cannot remove unit "${unit}"`, async () => {

@@ -40,6 +40,11 @@ export class UnitFiles {
     return true
   }
 
+  /** Throws SUPERVISOR_FAILED if the file there is not as dorc wrote it, and could not be written over. */
+  async refuseForeign(name: string): Promise<void> {
+    await this.#readOurs(this.path(name))
+  }
+
   /** With the directory of drop-ins, once it is empty. Returns false if there is no such file. Throws SUPERVISOR_FAILED if it is not as dorc wrote it. */
   async remove(name: string): Promise<boolean> {
     const path = this.path(name)
