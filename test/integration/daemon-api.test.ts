@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { request, type IncomingHttpHeaders } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ErrorBody } from '../../src/api/protocol.ts'
+import { hasCode } from '../../src/core/errors.ts'
 import { DaemonApp } from './daemon-app.ts'
 import { EmbeddedDorc } from './embedded-dorc.ts'
 
@@ -51,10 +53,18 @@ describe('the API under hostile and broken clients', () => {
   const codeOf = ({ text }: Reply): string => (JSON.parse(text) as ErrorBody).error.code
 
   const dial = async (): Promise<Socket> => {
-    const socket = connect(dorc.paths.socket)
-    socket.on('error', () => socket.destroy())
-    await once(socket, 'connect')
-    return socket
+    for (;;) {
+      const socket = connect(dorc.paths.socket)
+      try {
+        await once(socket, 'connect')
+        socket.on('error', () => socket.destroy())
+        return socket
+      } catch (error) {
+        // The queue of the listener is full (connect(2)): the daemon of a busy machine comes to it in a moment.
+        if (!hasCode(error, 'EAGAIN')) throw error
+        await pause(20)
+      }
+    }
   }
 
   const unchanged = async (work: () => Promise<void>): Promise<void> => {

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { before, test } from 'node:test'
+import { before as beforeAll, test } from 'node:test'
 import { dataPlanes, slotPids } from '../contract/dataplanes.ts'
 import { Client, freePort, until } from '../contract/tcp-peers.ts'
 import { enterOwnNetwork } from './network.ts'
 
 /** In a network of its own, where nobody else fills an accept queue. */
-before(enterOwnNetwork)
+beforeAll(enterOwnNetwork)
 
 const HOST = '127.0.0.1'
 
@@ -32,9 +32,13 @@ for (const { name, open } of dataPlanes)
     const clients = Array.from({ length: 1_000 }, () => new Client(t, route.listen))
     for (const { socket } of clients) socket.write('GET / HTTP/1.0\r\n\r\n')
     await until('all are held', async () => (await plane.observe()).routes[0]?.held === clients.length)
+    const before = listenOverflows()
     await plane.setRoute(route)
     await Promise.all(clients.map((client) => client.hears('blue')))
-    assert.equal(listenOverflows(), 0)
+    // All at once would overflow it hundreds of times; a machine that is busy with other things, now and then.
+    const overflows = listenOverflows() - before
+    t.diagnostic(`${name}: the accept queue of 64 overflowed ${overflows} times`)
+    assert.ok(overflows < clients.length / 10, `${overflows} overflows`)
   })
 
 /** How often the kernel found an accept queue full, in this network namespace (proc(5), /proc/net/netstat). */
