@@ -97,6 +97,8 @@ export const appFileSchema = z.strictObject({
   deploy_timeout: duration('1s').default(60_000),
   min_healthy: duration().default(5_000),
   hold_timeout: duration().default(10_000),
+  failover_crashes: wholeNumber(0, 100).default(0),
+  failover_within: duration('1s').default(600_000),
   guard_slot_ports: z.boolean().default(true),
   // What runs and what ran before.
   keep_releases: wholeNumber(2, 1_000).default(5),

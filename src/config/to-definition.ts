@@ -24,6 +24,8 @@ export function toDefinition(name: string, file: AppFile, paths: Paths): Definit
     deployTimeoutMs: file.deploy_timeout,
     minHealthyMs: file.min_healthy,
     holdTimeoutMs: file.hold_timeout,
+    failoverCrashes: file.failover_crashes,
+    failoverWithinMs: file.failover_within,
     guardSlotPorts: file.guard_slot_ports,
     keepReleases: file.keep_releases,
     keepBytes: file.keep_bytes ?? null,

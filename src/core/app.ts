@@ -37,7 +37,17 @@ export interface App {
   readonly bad: readonly ReleaseNumber[]
   /** Releases that have been live: watched for a whole bake, or the first of all. */
   readonly proven: readonly ReleaseNumber[]
+  /** Of the active slot's process; null: not counted. */
+  readonly crashes: Crashes | null
   readonly removal: { readonly purge: boolean } | null
+}
+
+export interface Crashes {
+  readonly incarnation: number
+  /** Restarts that were counted already. */
+  readonly seen: number
+  /** The newest, as many as matter. */
+  readonly at: readonly MonotonicMs[]
 }
 
 export interface SlotIntent {

@@ -1,4 +1,5 @@
 import { type App, type Deploy, type MonotonicMs, type Observed, otherSlot } from './app.ts'
+import { watchCrashes } from './crashes.ts'
 import { beginNext, fail, goLive, isForcedSwitch, prepare, rollBack, switchTo, withPhase } from './deploy.ts'
 import { isHealthy, isPassing } from './health.ts'
 
@@ -12,7 +13,7 @@ export function decide(app: App, observed: Observed, now: MonotonicMs): App {
   if (app.removal !== null) return app
   if (mayBeginNext(app)) return beginNext(app, now)
   const { deploy } = app
-  if (deploy === null) return app
+  if (deploy === null) return watchCrashes(app, observed, now)
   switch (deploy.state) {
     case 'draining':
       return decideDraining(app, deploy, observed, now)
@@ -27,7 +28,7 @@ export function decide(app: App, observed: Observed, now: MonotonicMs): App {
     case 'live':
     case 'failed':
     case 'rolled-back':
-      return app
+      return watchCrashes(app, observed, now)
     default:
       return deploy satisfies never
   }

@@ -17,6 +17,9 @@ export interface Definition {
   readonly minHealthyMs: number
   /** How long the data plane holds a new connection while the active slot does not listen. */
   readonly holdTimeoutMs: number
+  /** So many crashes of the active slot within `failoverWithinMs` give its traffic to the other; 0: never. */
+  readonly failoverCrashes: number
+  readonly failoverWithinMs: number
   readonly keepReleases: number
   /** Of all its releases together; null: as much as there is. */
   readonly keepBytes: number | null

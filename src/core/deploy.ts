@@ -89,7 +89,8 @@ export function isForcedSwitch(deploy: Deploy): boolean {
   return deploy.state === 'switching' && deploy.kind === 'switch' && deploy.force
 }
 
-function activate(app: App, slot: Slot): App {
+/** Points new connections at a slot, and remembers what was active before. */
+export function activate(app: App, slot: Slot): App {
   if (app.activeSlot === slot) return app
   const before = app.slots[app.activeSlot]?.release ?? null
   const after = app.slots[slot]?.release ?? null

@@ -33,6 +33,7 @@ export function newApp(name: string, definition: Definition): App {
     lastDeployId: 0,
     bad: [],
     proven: [],
+    crashes: null,
     removal: null,
   }
 }

@@ -63,6 +63,8 @@ const definition = z.strictObject({
   deployTimeoutMs: z.number(),
   minHealthyMs: z.number(),
   holdTimeoutMs: z.number(),
+  failoverCrashes: z.int().default(0),
+  failoverWithinMs: z.number().default(600_000),
   guardSlotPorts: z.boolean().default(true),
   keepReleases: z.int(),
   keepBytes: z.number().nullable().default(null),
@@ -117,6 +119,10 @@ const app = z.strictObject({
   bad: z.array(release),
   // A file without it is of an older dorc: what was proven then is watched once more.
   proven: z.array(release).default([]),
+  crashes: z
+    .strictObject({ incarnation: z.int().positive(), seen: z.int(), at: z.array(monotonic) })
+    .nullable()
+    .default(null),
   removal: z.strictObject({ purge: z.boolean() }).nullable(),
 }) satisfies z.ZodType<App>
 

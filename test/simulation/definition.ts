@@ -23,6 +23,8 @@ export const definition: Definition = {
   settleMs: 2_000,
   autoSwitch: false,
   bakeMs: 10_000,
+  failoverCrashes: 0,
+  failoverWithinMs: 600_000,
   drainTimeoutMs: 20_000,
   deployTimeoutMs: 15_000,
   minHealthyMs: 2_000,
