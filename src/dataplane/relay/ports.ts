@@ -21,8 +21,9 @@ export interface RelayProcess {
 export interface PublicListeners {
   /**
    * The fd of a listening, non-blocking, close-on-exec socket on `listen`; the caller closes it. Opens it if it is
-   * not open yet; an address that the app had before is closed. Throws PORT_TAKEN, naming the process that holds it.
+   * not open yet; an address that the app had before is closed. null: it is open, and the kernel forbids to copy it;
+   * a relay that starts has it all the same. Throws PORT_TAKEN, naming the process that holds it.
    */
-  open(app: string, listen: ListenAddress): Promise<number>
+  open(app: string, listen: ListenAddress): Promise<number | null>
   close(app: string): Promise<void>
 }

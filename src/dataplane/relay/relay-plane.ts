@@ -170,13 +170,13 @@ class RelayDataPlane implements RelayPlane {
     const { listeners } = this.#options
     const before = this.#routes.get(route.app)
     try {
-      close(await listeners.open(route.app, route.listen))
+      closeIfAny(await listeners.open(route.app, route.listen))
     } catch (error) {
       const isOurOwn = before !== undefined && before.listen.port === route.listen.port
       if (!(error instanceof DorcError) || error.code !== 'PORT_TAKEN' || !isOurOwn) throw error
       await this.#vacate(before)
       try {
-        close(await listeners.open(route.app, route.listen))
+        closeIfAny(await listeners.open(route.app, route.listen))
       } catch (stillTaken) {
         this.#routes.set(before.app, before)
         await this.#save()
@@ -210,13 +210,19 @@ class RelayDataPlane implements RelayPlane {
   ): Promise<ReadonlyMap<string, unknown>> {
     const failures = new Map<string, unknown>()
     const sockets: NamedListener[] = []
+    const isFresh = !generations.some(({ generation }) => generation === successor.generation)
     try {
       for (const route of this.#missingSockets(successor.report)) {
         try {
-          sockets.push({
-            app: route.app,
-            fd: await this.#options.listeners.open(route.app, route.listen),
-          })
+          const fd = await this.#options.listeners.open(route.app, route.listen)
+          if (fd !== null) sockets.push({ app: route.app, fd })
+          // It is in nobody's hands but in those that each relay is born with.
+          else if (!isFresh) return await this.#handOver(await this.#start(generations), generations)
+          else
+            throw new DorcError(
+              'DATA_PLANE_FAILED',
+              `A relay was started without the socket of "${route.app}"`,
+            )
         } catch (error) {
           failures.set(route.app, error)
           this.#log.error('could not open a listen address', { app: route.app, error })
@@ -385,6 +391,10 @@ class RelayDataPlane implements RelayPlane {
       throw new DorcError('DATA_PLANE_FAILED', 'The relay can not be told its routes', { cause: error })
     })
   }
+}
+
+function closeIfAny(fd: number | null): void {
+  if (fd !== null) close(fd)
 }
 
 function isAnswering(generation: Generation): generation is AnsweringGeneration {

@@ -7,10 +7,10 @@ import { tcpListeners } from '../../platform/sock-diag.ts'
 const PROCESS_ONE = 1
 
 /**
- * A copy of the listening socket that process 1 holds for this address; the caller closes it. null if it holds none.
- * Needs CAP_SYS_PTRACE.
+ * A copy of the listening socket that process 1 holds for this address; the caller closes it. null if it holds none;
+ * `forbidden` if it does, and the kernel forbids to copy it (no CAP_SYS_PTRACE, kernel.yama.ptrace_scope=3).
  */
-export function copyListenerOfProcessOne(listen: ListenAddress): number | null {
+export function copyListenerOfProcessOne(listen: ListenAddress): number | 'forbidden' | null {
   const address = canonical(listen.host)
   const inodes = tcpListeners(listen.port)
     .filter((listener) => canonical(listener.address) === address)
@@ -18,6 +18,7 @@ export function copyListenerOfProcessOne(listen: ListenAddress): number | null {
   for (const [path, inode] of socketsOf(PROCESS_ONE)) {
     if (!inodes.includes(inode)) continue
     const copy = copyUnlessClosed(Number(path.slice(path.lastIndexOf('/') + 1)))
+    if (copy === 'forbidden') return copy
     if (copy === null) continue
     // The number may have become another file since it was read.
     if (socketAt(`/proc/self/fd/${copy}`) === inode) return copy
@@ -37,11 +38,12 @@ export function isSameListen(text: string, listen: ListenAddress): boolean {
   )
 }
 
-function copyUnlessClosed(fd: number): number | null {
+function copyUnlessClosed(fd: number): number | 'forbidden' | null {
   try {
     return copyFdOf(PROCESS_ONE, fd)
   } catch (error) {
     if (hasCode(error, 'EBADF')) return null
+    if (hasCode(error, 'EPERM')) return 'forbidden'
     throw error
   }
 }

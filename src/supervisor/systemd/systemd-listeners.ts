@@ -39,10 +39,10 @@ export class SystemdListeners {
 
   /**
    * The fd of a listening, non-blocking, close-on-exec socket on `listen`; the caller closes it. Opens it if it is
-   * not open yet; an address that the app had before is closed. Throws PORT_TAKEN, naming the process that holds it,
-   * and then nothing has changed.
+   * not open yet; an address that the app had before is closed. null: it is open, and nobody may have a copy of it, but
+   * a relay that starts is given it. Throws PORT_TAKEN, naming the process that holds it, and then nothing has changed.
    */
-  open(app: string, listen: ListenAddress): Promise<number> {
+  open(app: string, listen: ListenAddress): Promise<number | null> {
     return this.#inTurn(`Cannot listen on "${formatListen(listen)}"`, async () => {
       const present = (await this.#isOpen(app, listen)) ? copyListenerOfProcessOne(listen) : null
       if (present === null) {
@@ -51,11 +51,11 @@ export class SystemdListeners {
       }
       const isNew = await this.#files.write(listenSocketName(app), listenSocketText(app, listen))
       await this.#loadRelaySockets(isNew)
-      if (present !== null) return present
+      if (present !== null) return fdOrNull(present)
       await this.#systemd.enable(listenSocketName(app))
       const result = await this.#systemd.runJob('StartUnit', listenSocketName(app))
       const opened = copyListenerOfProcessOne(listen)
-      if (opened !== null) return opened
+      if (opened !== null) return fdOrNull(opened)
       throw new DorcError('DATA_PLANE_FAILED', `Cannot listen on "${formatListen(listen)}"`, {
         cause: new Error(`systemd's job ended with "${result}"`),
         hint: `Run: journalctl -u ${listenSocketName(app)} -n 20`,
@@ -104,6 +104,8 @@ export class SystemdListeners {
     return mine
   }
 }
+
+const fdOrNull = (copy: number | 'forbidden'): number | null => (copy === 'forbidden' ? null : copy)
 
 /** Asked of the kernel by taking the address for a moment, because systemd would not say who holds it. */
 async function mustBeFree(listen: ListenAddress): Promise<void> {

@@ -52,7 +52,7 @@ after(async () => {
 })
 
 test('an opened address listens in process 1 before any relay runs, and its copy is ready for one', async () => {
-  const fd = await listeners.open('web', at(8080))
+  const fd = await mustOpen('web', at(8080))
   const flags = /^flags:\s+(\d+)/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? ''
   assert.equal(Number.parseInt(flags, 8) & 0o2004000, 0o2004000, 'neither close-on-exec nor non-blocking')
   closeSync(fd)
@@ -61,7 +61,7 @@ test('an opened address listens in process 1 before any relay runs, and its copy
 
 test('opening an open address gives the same socket, and starts nothing anew', async () => {
   const since = (await systemd.properties('dorc-listen-web.socket')).time('ActiveEnterTimestamp')
-  const [one, other] = [await listeners.open('web', at(8080)), await listeners.open('web', at(8080))]
+  const [one, other] = [await mustOpen('web', at(8080)), await mustOpen('web', at(8080))]
   assert.equal(readlinkSync(`/proc/self/fd/${one}`), readlinkSync(`/proc/self/fd/${other}`))
   assert.equal((await systemd.properties('dorc-listen-web.socket')).time('ActiveEnterTimestamp'), since)
   closeSync(one)
@@ -70,7 +70,7 @@ test('opening an open address gives the same socket, and starts nothing anew', a
 
 test('an address that somebody holds is refused with his name, and nothing changes', async () => {
   const squatter = createServer().listen(8081, '127.0.0.1')
-  await assert.rejects(listeners.open('api', at(8081)), {
+  await assert.rejects(mustOpen('api', at(8081)), {
     code: 'PORT_TAKEN',
     message: new RegExp(`\\(pid ${process.pid}, user root\\) holds the port`),
   })
@@ -79,17 +79,17 @@ test('an address that somebody holds is refused with his name, and nothing chang
 })
 
 test('an address of another host is refused', async () => {
-  await assert.rejects(listeners.open('api', { host: '192.0.2.1', port: 8081 }), {
+  await assert.rejects(mustOpen('api', { host: '192.0.2.1', port: 8081 }), {
     code: 'DATA_PLANE_FAILED',
     hint: /none of this host/,
   })
 })
 
 test('[::] takes IPv4, too; another IPv6 address only its own', async () => {
-  closeSync(await listeners.open('six', { host: '::', port: 8086 }))
+  closeSync(await mustOpen('six', { host: '::', port: 8086 }))
   await mustConnect(8086, '127.0.0.1')
   await mustConnect(8086, '::1')
-  closeSync(await listeners.open('six', { host: '0:0:0:0:0:0:0:1', port: 8087 }))
+  closeSync(await mustOpen('six', { host: '0:0:0:0:0:0:0:1', port: 8087 }))
   await mustConnect(8087, '::1')
   await assert.rejects(mustConnect(8087, '127.0.0.1'), { code: 'ECONNREFUSED' })
 })
@@ -130,7 +130,7 @@ test('a relay that crashes again and again never closes the public port', async 
 })
 
 test('the socket of a new app reaches a relay that runs', async () => {
-  const fd = await listeners.open('new', at(8090))
+  const fd = await mustOpen('new', at(8090))
   await route(['web', 8080], ['six', 8087], ['new', 8090])
   const link = new RelayLink('/run/dorc-relay/1/control.sock', () => null)
   await link.apply([{ app: 'new', fd }])
@@ -173,6 +173,12 @@ test('a closed address is free, and relays are no longer given it', async () => 
   assert.doesNotMatch(dropIn, /dorc-listen-new/)
   assert.match(dropIn, /Sockets=dorc-listen-web\.socket/)
 })
+
+async function mustOpen(app: string, listen: ListenAddress): Promise<number> {
+  const fd = await listeners.open(app, listen)
+  assert.notEqual(fd, null)
+  return fd ?? -1
+}
 
 function at(port: number): ListenAddress {
   return { host: '0.0.0.0', port }
