@@ -87,8 +87,10 @@ function readLine(): string {
   return text
 }
 
+/** node:readline ends lines at U+2028 and U+2029, too, which JSON leaves as they are; a hostile name may have them. */
 function say(line: CopierLine): void {
-  writeSync(STDOUT, `${JSON.stringify(line)}\n`)
+  const text = JSON.stringify(line).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')
+  writeSync(STDOUT, `${text}\n`)
 }
 
 function namedError(error: unknown, job: Job): unknown {
