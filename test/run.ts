@@ -24,8 +24,8 @@ const tiers: readonly Tier[] = [
   // They take the ports that dorc proposes: alone, so that nobody else takes them first.
   { name: 'terminal', files: 'test/terminal/**/*.test.ts', concurrency: 1, needsRoot: false },
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 4, needsRoot: false },
-  { name: 'kernel', files: 'test/kernel/**/*.test.ts', concurrency: 1, needsRoot: true },
-  { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 1, needsRoot: true },
+  { name: 'kernel', files: 'test/kernel/**/*.test.ts', concurrency: 2, needsRoot: true },
+  { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 2, needsRoot: true },
   {
     name: 'long',
     files: 'test/{contract,kernel}/**/*.test.ts',
@@ -83,7 +83,11 @@ async function runTier(tier: Tier): Promise<Result> {
       `--test-reporter-destination=${tap}`,
       tier.files,
     ]
-    const env = tier.isLong === true ? { ...process.env, DORC_TEST_LONG: '1' } : process.env
+    const env = {
+      ...process.env,
+      DORC_TEST_BUILT: '1',
+      ...(tier.isLong === true ? { DORC_TEST_LONG: '1' } : {}),
+    }
     const child = spawn(node, argv, { stdio: ['ignore', 'inherit', 'inherit'], timeout: HANGS_AFTER_MS, env })
     child.on('close', (code) => resolve(code ?? 1))
   })

@@ -2,9 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+import { CLI_PROGRAM } from '../cli-program.ts'
 
 interface Outcome {
   readonly status: number | null
@@ -14,7 +12,7 @@ interface Outcome {
 
 function dorc(...words: string[]): Outcome {
   const env = { ...process.env, DORC_ROOT: '/nonexistent', NO_COLOR: '1' }
-  return spawnSync(process.execPath, [main, ...words], { encoding: 'utf8', env, input: '' })
+  return spawnSync(process.execPath, [CLI_PROGRAM, ...words], { encoding: 'utf8', env, input: '' })
 }
 
 const commands = [
@@ -82,7 +80,7 @@ test('register names the flags that are missing where nobody can be asked', () =
 test('what defines what runs is refused without root, with the command that does it', (t) => {
   const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
   const words = ['load', 'web']
-  const child = spawnSync(process.execPath, [main, ...words], {
+  const child = spawnSync(process.execPath, [CLI_PROGRAM, ...words], {
     encoding: 'utf8',
     input: '',
     cwd: '/',

@@ -5,12 +5,10 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { DaemonClient } from '../../src/api/client.ts'
 import { hasCode } from '../../src/core/errors.ts'
 import { type Paths, pathsUnder } from '../../src/platform/paths.ts'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+import { CLI_PROGRAM } from '../cli-program.ts'
 
 export interface Outcome {
   readonly status: number | null
@@ -64,7 +62,7 @@ export class EmbeddedDorc implements AsyncDisposable {
 
   #spawn(): ChildProcess {
     // The daemon takes the place of the command: one process.
-    const daemon = spawn(process.execPath, [main, 'start-daemon', '--embedded', '--root', this.root], {
+    const daemon = spawn(process.execPath, [CLI_PROGRAM, 'start-daemon', '--embedded', '--root', this.root], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const take = (chunk: Buffer): void => void (this.#daemonOutput += chunk.toString('utf8'))
@@ -83,7 +81,7 @@ export class EmbeddedDorc implements AsyncDisposable {
   }
 
   get argv(): string[] {
-    return [process.execPath, main]
+    return [process.execPath, CLI_PROGRAM]
   }
 
   get env(): NodeJS.ProcessEnv {
@@ -91,7 +89,7 @@ export class EmbeddedDorc implements AsyncDisposable {
   }
 
   run(...words: string[]): Promise<Outcome> {
-    const child = spawn(process.execPath, [main, ...words], {
+    const child = spawn(process.execPath, [CLI_PROGRAM, ...words], {
       env: { ...process.env, ...this.env, NO_COLOR: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 60_000,

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { CLI_PROGRAM } from '../cli-program.ts'
 import {
   mustOpenBed,
   mustRefuse,
@@ -13,7 +14,6 @@ import {
   writeRelease,
 } from './release-bed.ts'
 
-const DORC = join(import.meta.dirname, '../../src/cli/main.ts')
 const hasSshKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined
 
 /** By app, serial and what was uploaded: the command takes half a second. */
@@ -41,7 +41,7 @@ async function mustOpenSignedBed(t: TestContext): Promise<SignedBed> {
     const content = `${app} ${serial} ${readFileSync(join(bed.upload, 'etc/app.conf'), 'utf8')}`
     const text =
       texts.get(content) ??
-      execFileSync(process.execPath, [DORC, 'manifest', app, bed.upload, '--serial', String(serial)])
+      execFileSync(process.execPath, [CLI_PROGRAM, 'manifest', app, bed.upload, '--serial', String(serial)])
     texts.set(content, text)
     writeFileSync(path, text)
     rmSync(`${path}.sig`, { force: true })
