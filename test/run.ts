@@ -28,7 +28,7 @@ const tiers: readonly Tier[] = [
   { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 2, needsRoot: true },
   {
     name: 'long',
-    files: 'test/{contract,kernel}/**/*.test.ts',
+    files: 'test/{contract,kernel,long}/**/*.test.ts',
     concurrency: 1,
     needsRoot: true,
     isLong: true,

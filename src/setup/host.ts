@@ -3,6 +3,8 @@ import { DorcError } from '../core/errors.ts'
 import { runCommand } from '../platform/run-command.ts'
 
 export const GROUP = 'dorc'
+/** For sysusers.d(5): the groups of dorc. */
+export const SYSUSERS = `g ${GROUP} -`
 const COMMAND_TIMEOUT_MS = 30_000
 
 /** Throws SETUP_FAILED with what to do unless dorc can be set up on this host. */
@@ -22,7 +24,7 @@ export function mustBeFit(): void {
 
 /** The group whose members may operate apps; does nothing if it exists. */
 export async function makeGroup(): Promise<void> {
-  await mustRun(['systemd-sysusers', '--inline', `g ${GROUP} -`])
+  await mustRun(['systemd-sysusers', '--inline', SYSUSERS])
 }
 
 export async function removeGroup(): Promise<void> {

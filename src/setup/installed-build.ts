@@ -118,7 +118,7 @@ async function copyTree(from: string, to: string): Promise<void> {
   for (const entry of await readdir(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)]
     if (entry.isDirectory()) await copyTree(source, target)
-    else if (entry.isFile()) await copyOne(source, target, 0o644)
+    else if (entry.isFile() && !entry.name.endsWith('.deb')) await copyOne(source, target, 0o644)
   }
 }
 

@@ -53,12 +53,12 @@ async function writeUnits(units: Readonly<Record<string, string>>): Promise<bool
 }
 
 /** Before the daemon, which would start one by itself as soon as it has a route. */
-async function startRelay(systemd: Systemd): Promise<void> {
+export async function startRelay(systemd: Systemd): Promise<void> {
   const host = new SystemdRelayHost({ systemd, unitDir: UNIT_DIR })
   if ((await host.running()).length === 0) await host.start(1)
 }
 
-async function startDaemon(systemd: Systemd, hasChanged: boolean): Promise<void> {
+export async function startDaemon(systemd: Systemd, hasChanged: boolean): Promise<void> {
   await systemd.enable(DAEMON_UNIT)
   const isActive = (await systemd.properties(DAEMON_UNIT)).text('ActiveState') === 'active'
   if (isActive && !hasChanged) return

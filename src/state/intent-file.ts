@@ -4,7 +4,8 @@ import type { App } from '../core/app.ts'
 import { DorcError, ERROR_CODES } from '../core/errors.ts'
 
 /** What stands in an intent file, and how it is read back: exactly an App, or a reason why it is none. */
-const SCHEMA_VERSION = 1
+/** Of what this dorc writes and reads. */
+export const SCHEMA_VERSION = 1
 
 const slot = z.enum(['blue', 'green'])
 const release = z.int().positive()

@@ -32,6 +32,8 @@ export interface Machine extends AsyncDisposable {
 
 export interface MachineOptions {
   readonly name: string
+  /** The project is not at /opt/dorc: what runs there came in otherwise. */
+  readonly isWithoutProject?: boolean
   /** Besides the project, which is at /opt/dorc, read-only. */
   readonly binds?: readonly { readonly host: string; readonly guest: string; readonly isWritable?: boolean }[]
 }
@@ -131,13 +133,13 @@ export async function bootMachine(options: MachineOptions): Promise<Machine> {
   return machine
 }
 
-function nspawnArgv(name: string, root: string, { binds = [] }: MachineOptions): string[] {
+function nspawnArgv(name: string, root: string, { binds = [], isWithoutProject }: MachineOptions): string[] {
   return [
     ...'--quiet --boot --register=no --keep-unit --private-network --capability=all'.split(' '),
     `--directory=${root}`,
     '--system-call-filter=bpf openat2 pidfd_open pidfd_getfd perf_event_open',
     `--machine=${name}`,
-    `--bind-ro=${PROJECT}:/opt/dorc`,
+    ...(isWithoutProject ? [] : [`--bind-ro=${PROJECT}:/opt/dorc`]),
     ...binds.map(
       ({ host, guest, isWritable }) => `--bind${isWritable === true ? '' : '-ro'}=${host}:${guest}`,
     ),

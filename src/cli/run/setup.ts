@@ -1,6 +1,6 @@
 import { wasDoneAsRoot } from '../as-root.ts'
 import { DorcError } from '../../core/errors.ts'
-import { type CommonFlags, openSession } from '../session.ts'
+import { type CommonFlags, openSession, type Session } from '../session.ts'
 
 export interface SetupFlags extends Pick<CommonFlags, 'json'> {
   readonly remove: boolean | undefined
@@ -14,6 +14,11 @@ export async function setup(flags: SetupFlags): Promise<void> {
     throw new DorcError('USAGE', '--purge is for --remove', { hint: 'See: dorc setup --help' })
   }
   const session = openSession({ json: flags.json, root: '/' })
+  const { isPackaged } = await import('../../setup/package.ts')
+  if (isPackaged()) {
+    tellPackaged(session, flags)
+    return
+  }
   if (wasDoneAsRoot(session)) return
   const isWanted = !flags.remove || flags.yes || (await isRemovalConfirmed(flags))
   if (!isWanted) {
@@ -34,6 +39,18 @@ export async function setup(flags: SetupFlags): Promise<void> {
     session.say(`\nRegister your first app: ${session.paint.bold('dorc register')}`)
   }
   if (session.isJson) session.document({ done })
+}
+
+/** Throws SETUP_FAILED if dorc was to be removed: dpkg would not know. */
+function tellPackaged(session: Session, { remove }: SetupFlags): void {
+  if (remove)
+    throw new DorcError('SETUP_FAILED', 'dorc was installed as a package, and only its package removes it', {
+      hint: 'Run: sudo apt remove dorc',
+    })
+  const done = 'The package of dorc has set it up already'
+  if (session.isJson) session.document({ done: [done] })
+  session.say(`${done}: see systemctl status dorcd`)
+  session.say(`Register your first app: ${session.paint.bold('dorc register')}`)
 }
 
 async function isRemovalConfirmed({ purge }: SetupFlags): Promise<boolean> {
