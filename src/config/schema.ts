@@ -7,6 +7,7 @@ import {
   listenAddress,
   pathInRelease,
   pathInUnit,
+  percent,
   plainText,
   user,
   size,
@@ -78,6 +79,10 @@ const slotKeys = {
   environment: environment.optional(),
   probe: probe.optional(),
   sandbox: sandbox.optional(),
+  memory_max: size.optional(),
+  cpu_quota: percent.optional(),
+  tasks_max: wholeNumber(1, 1_000_000).optional(),
+  open_files: wholeNumber(64, 1_048_576).optional(),
 }
 
 const slotTable = z.strictObject(

@@ -5,6 +5,8 @@ import type { AppFile, ProbeTable, SandboxTable, SlotTable } from './schema.ts'
 
 const DEFAULT_START = ['{executable}']
 const DEFAULT_STOP_TIMEOUT_MS = 30_000
+const DEFAULT_TASKS_MAX = 4_096
+const DEFAULT_OPEN_FILES = 65_536
 const DEFAULT_PROBE_INTERVAL_MS = 1_000
 const DEFAULT_PROBE_TIMEOUT_MS = 2_000
 
@@ -51,6 +53,12 @@ function slotDefinition(file: AppFile, own: SlotTable, defaultDir: string): Slot
     user: own.user ?? file.user ?? null,
     stopTimeoutMs: own.stop_timeout ?? file.stop_timeout ?? DEFAULT_STOP_TIMEOUT_MS,
     probe: probeOf(mergedProbe(file.probe, own.probe)),
+    resources: {
+      memoryMaxBytes: own.memory_max ?? file.memory_max ?? null,
+      cpuQuotaPercent: own.cpu_quota ?? file.cpu_quota ?? null,
+      tasksMax: own.tasks_max ?? file.tasks_max ?? DEFAULT_TASKS_MAX,
+      openFiles: own.open_files ?? file.open_files ?? DEFAULT_OPEN_FILES,
+    },
     sandbox: sandboxOf({ ...file.sandbox, ...own.sandbox }),
   }
 }

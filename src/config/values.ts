@@ -58,6 +58,7 @@ function durationProblem(ms: number, atLeast: string): string | null {
   return ms > LONGEST_MS ? 'must be at most 365d' : null
 }
 
+const NO_PERCENT = 'must be percent of one core, such as "50%" or "200%"'
 const NO_SIZE = 'must be a size such as "500M" or "10G"'
 
 /** Bytes; units of 1024, as systemd has them. */
@@ -66,6 +67,12 @@ export const size = z.string(NO_SIZE).transform((text, context) => {
   if (digits === '') context.addIssue({ code: 'custom', message: NO_SIZE })
   return Number(digits) * 1024 ** ['', 'K', 'M', 'G', 'T'].indexOf(unit)
 })
+
+/** Percent of one core. */
+export const percent = z
+  .string(NO_PERCENT)
+  .regex(/^[1-9][0-9]{0,4}%$/, NO_PERCENT)
+  .transform((text) => Number(text.slice(0, -1)))
 
 export const wholeNumber = (from: number, to: number) =>
   z.int('must be a whole number').min(from, `must be ${from} to ${to}`).max(to, `must be ${from} to ${to}`)

@@ -48,6 +48,18 @@ export interface SlotDefinition {
   readonly stopTimeoutMs: number
   readonly probe: Probe
   readonly sandbox: Sandbox
+  readonly resources: Resources
+}
+
+/** What one slot may take at most, so that it cannot starve the other. Held to by systemd only. */
+export interface Resources {
+  /** null: as much as the host has. */
+  readonly memoryMaxBytes: number | null
+  /** Of one core; null: as much as the host has. */
+  readonly cpuQuotaPercent: number | null
+  /** Processes and threads. */
+  readonly tasksMax: number
+  readonly openFiles: number
 }
 
 /** Commands at turning points of a deploy, as words with placeholders; null: none. They run as the app's user in its directory. */

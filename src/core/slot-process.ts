@@ -1,5 +1,5 @@
 import type { ReleaseNumber, Slot, SlotIntent } from './app.ts'
-import type { Hooks, Probe, Sandbox } from './definition.ts'
+import type { Hooks, Probe, Resources, Sandbox } from './definition.ts'
 
 /** All that a supervisor has to know to run one slot. */
 export interface SlotProcess {
@@ -18,6 +18,7 @@ export interface SlotProcess {
   readonly user: string | null
   readonly stopTimeoutMs: number
   readonly sandbox: Sandbox
+  readonly resources: Resources
 }
 
 /** What a slot of `app` runs to be as `intent` wants it. */
@@ -54,6 +55,7 @@ export function slotProcess(app: string, slot: Slot, intent: SlotIntent): SlotPr
     user: defined.user,
     stopTimeoutMs: defined.stopTimeoutMs,
     sandbox: defined.sandbox,
+    resources: defined.resources,
   }
 }
 

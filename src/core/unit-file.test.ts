@@ -21,6 +21,7 @@ const web: SlotProcess = {
   user: null,
   stopTimeoutMs: 1500,
   sandbox: { writablePaths: [], home: false, devices: false, off: false },
+  resources: { memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 },
 }
 
 const unitOf = (changes: Partial<SlotProcess>): string => slotUnitText({ ...web, ...changes }, options)
@@ -29,6 +30,17 @@ const valuesOf = (text: string, key: string): string[] =>
     .split('\n')
     .filter((line) => line.startsWith(`${key}=`))
     .map((line) => line.slice(key.length + 1))
+
+test('the limits of a slot are in its unit, those that are not set are not', () => {
+  const limits = { memoryMaxBytes: 512 * 1024 ** 2, cpuQuotaPercent: 150, tasksMax: 200, openFiles: 1_000 }
+  const limited = unitOf({ resources: limits })
+  assert.deepEqual(
+    ['MemoryMax', 'CPUQuota', 'TasksMax', 'LimitNOFILE'].map((name) => valuesOf(limited, name)),
+    [['536870912'], ['150%'], ['200'], ['1000']],
+  )
+  assert.deepEqual(valuesOf(unitOf({}), 'MemoryMax'), [])
+  assert.deepEqual(valuesOf(unitOf({}), 'CPUQuota'), [])
+})
 
 test('a unit runs the start command, is restarted always, and tells its incarnation', () => {
   const text = unitOf({})

@@ -50,7 +50,7 @@ export function slotUnitText(process: SlotProcess, options: UnitOptions): string
         ...userLines(process),
         ...directoryLines(process, options),
         ...(sandbox.off ? [] : sandboxLines(process)),
-        ...limitLines,
+        ...limitLines(process),
       ],
     },
     { name: 'Install', assignments: [['WantedBy', 'multi-user.target']] },
@@ -85,16 +85,22 @@ export function hookUnitText(
         ...userLines(process),
         ...directoryLines(process, options),
         ...(sandbox.off ? [] : sandboxLines(process)),
-        ...limitLines,
+        ...limitLines(process),
       ],
     },
   ])
 }
 
-const limitLines: readonly Assignment[] = [
-  ['LimitNOFILE', '65536'],
-  ['TasksMax', '4096'],
-]
+/** systemd.resource-control(5), systemd.exec(5). */
+function limitLines({ resources }: SlotProcess): Assignment[] {
+  const { memoryMaxBytes, cpuQuotaPercent, tasksMax, openFiles } = resources
+  return [
+    ['LimitNOFILE', String(openFiles)],
+    ['TasksMax', String(tasksMax)],
+    ...(memoryMaxBytes === null ? [] : [['MemoryMax', String(memoryMaxBytes)] as const]),
+    ...(cpuQuotaPercent === null ? [] : [['CPUQuota', `${cpuQuotaPercent}%`] as const]),
+  ]
+}
 
 function commandLines({ startArgv, stopArgv, reloadArgv, stopTimeoutMs }: SlotProcess): Assignment[] {
   return [

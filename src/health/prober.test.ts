@@ -55,6 +55,7 @@ function targetOf(pid: number, port: number, changes: Partial<ProbeTarget> = {})
       user: null,
       stopTimeoutMs: 1_000,
       sandbox: { writablePaths: [], home: false, devices: false, off: false },
+      resources: { memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 },
     },
     ...changes,
   }

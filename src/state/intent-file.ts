@@ -50,6 +50,14 @@ const slotDefinition = z.strictObject({
     devices: z.boolean(),
     off: z.boolean(),
   }),
+  resources: z
+    .strictObject({
+      memoryMaxBytes: z.number().nullable(),
+      cpuQuotaPercent: z.number().nullable(),
+      tasksMax: z.int(),
+      openFiles: z.int(),
+    })
+    .default({ memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 }),
 })
 
 const definition = z.strictObject({

@@ -70,6 +70,7 @@ function mustMakePlace(t: TestContext): Place {
       user: null,
       stopTimeoutMs: 5_000,
       sandbox: { writablePaths: [], home: false, devices: false, off: false },
+      resources: { memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 },
       ...changes,
     }),
   }

@@ -13,6 +13,7 @@ const slot = (port: number, workingDir: string): SlotDefinition => ({
   stopTimeoutMs: 30_000,
   probe: { kind: 'auto', intervalMs: 1_000, timeoutMs: 2_000 },
   sandbox: { writablePaths: [], home: false, devices: false, off: false },
+  resources: { memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 },
 })
 
 /** A definition with short, round times. */

@@ -25,5 +25,6 @@ export function slotProcessOf(app: string): SlotProcess {
     user: null,
     stopTimeoutMs: 5_000,
     sandbox: { writablePaths: [], home: false, devices: false, off: false },
+    resources: { memoryMaxBytes: null, cpuQuotaPercent: null, tasksMax: 4_096, openFiles: 65_536 },
   }
 }

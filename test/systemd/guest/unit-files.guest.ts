@@ -154,6 +154,19 @@ test('both slots of an app share the files in STATE_DIRECTORY', async () => {
   assert.ok(!existsSync(data))
 })
 
+test('systemd takes the limits of a slot as they are defined', async () => {
+  const resources = { memoryMaxBytes: 64 * 1024 ** 2, cpuQuotaPercent: 50, tasksMax: 20, openFiles: 500 }
+  const limited: SlotProcess = { ...slotProcessOf('limited'), resources }
+  mkdirSync(limited.workingDir, { recursive: true })
+  await supervisor.install(limited)
+  const taken = await systemd.properties(slotUnitName('limited', 'blue'))
+  assert.deepEqual(
+    ['MemoryMax', 'CPUQuotaPerSecUSec', 'TasksMax', 'LimitNOFILE'].map((name) => taken.number(name)),
+    [resources.memoryMaxBytes, 500_000, 20, 500],
+  )
+  await supervisor.uninstall('limited', 'blue', { purge: false })
+})
+
 test('a unit that somebody changed is refused, and left as it is', async () => {
   const path = `${unitDir}/blue-edited.service`
   await supervisor.install(slotProcessOf('edited'))
