@@ -23,7 +23,7 @@ const tiers: readonly Tier[] = [
   { name: 'contract', files: 'test/contract/**/*.test.ts', concurrency: 1, needsRoot: false },
   // They take the ports that dorc proposes: alone, so that nobody else takes them first.
   { name: 'terminal', files: 'test/terminal/**/*.test.ts', concurrency: 1, needsRoot: false },
-  { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 4, needsRoot: false },
+  { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 3, needsRoot: false },
   { name: 'kernel', files: 'test/kernel/**/*.test.ts', concurrency: 2, needsRoot: true },
   { name: 'systemd', files: 'test/systemd/**/*.test.ts', concurrency: 2, needsRoot: true },
   {

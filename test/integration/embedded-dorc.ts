@@ -166,14 +166,24 @@ require('node:http')
   .listen(Number(process.env.PORT), '127.0.0.1')
 `
 
-/** A port that was free a moment ago. */
+/** Below those that the kernel gives to clients (ip(7), ip_local_port_range): none of theirs comes in between. */
+const FIRST_PORT = 10_000
+const PORTS = 20_000
+
+/** A port that was free a moment ago, and that no other test is likely to have found at the same time. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has an address')
-  await new Promise((resolve) => server.close(resolve))
-  return address.port
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS)
+    const server = createServer().listen(port, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+    } catch (error) {
+      if (!hasCode(error, 'EADDRINUSE')) throw error
+      continue
+    }
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
 
 export async function answerOn(port: number): Promise<string> {
